@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a window may publish: score, allowance, choice and size (design: policy 2 to 6). Pure functions."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from router.core.entry_id import order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from router.config import Settings
+    from router.core.signal import Signal
+
+#: Score added for a signal that passed the producer's reinforcement-learning gate, and for a known market regime.
+RL_GATE_BONUS: Final = 0.02
+REGIME_BONUS: Final = 0.01
+#: Size factor by rank; other ranks keep their size.
+SIZE_BOOST: Final = {1: 1.30, 2: 1.10}
+
+
+class TradingState(enum.Enum):
+    """What the desk allows: everything, only reduce-only signals, or nothing."""
+
+    ACTIVE = "active"
+    REDUCE = "reduce"
+    HALTED = "halted"
+
+
+class Event(str, enum.Enum):
+    """The outcome of a window, as it is logged."""
+
+    HALTED = "HALTED"
+    CAPACITY_UNKNOWN = "CAPACITY_UNKNOWN"
+    CAPACITY_FULL = "CAPACITY_FULL"
+    TARGET_REACHED = "TARGET_REACHED"
+    BEST_OF_PUBLISH = "BEST_OF_PUBLISH"
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What is known about room for orders: *open_orders* is None when it is unknown."""
+
+    state: TradingState
+    open_orders: int | None
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How many intents a window may publish, under which event; *slots* is None when capacity is unknown."""
+
+    event: Event
+    limit: int
+    super_only: bool = False
+    slots: int | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A signal chosen for publication at *rank* (1 = best), its sizes to be multiplied by *boost*."""
+
+    signal: Signal
+    rank: int
+    boost: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a window does: publish *choices* (best first) out of *limit* allowed, logged as *event*."""
+
+    event: Event
+    limit: int
+    slots: int | None
+    choices: tuple[Choice, ...]
+
+
+def score(signal: Signal) -> float:
+    """Confidence plus bonuses, rounded so that equal sums compare equal."""
+    bonus = RL_GATE_BONUS * signal.rl_gate_pass + REGIME_BONUS * signal.regime_known
+    return round(signal.confidence + bonus, 9)
+
+
+def rank_key(signal: Signal) -> tuple[float, float, tuple[int, int]]:
+    """Sort key, best first: score, then confidence, then the older entry. No two entries share one."""
+    return -score(signal), -signal.confidence, order(signal.entry_id)
+
+
+def allowance(capacity: Capacity, settings: Settings) -> Allowance:
+    """Return what *capacity* leaves a window, in the order of the policy: halt, unknown, full, target, best-of."""
+    if capacity.state is not TradingState.ACTIVE:
+        return Allowance(Event.HALTED, 0)
+    if capacity.open_orders is None:
+        return Allowance(Event.CAPACITY_UNKNOWN, 0)
+    taken = capacity.open_orders + capacity.in_flight
+    slots = settings.max_open_orders - taken
+    if slots <= 0:
+        return Allowance(Event.CAPACITY_FULL, 0, slots=slots)
+    if taken >= settings.target_open_orders:
+        return Allowance(Event.TARGET_REACHED, 1, super_only=True, slots=slots)
+    limit = min(settings.target_open_orders - taken, slots, settings.max_new_per_cycle)
+    return Allowance(Event.BEST_OF_PUBLISH, limit, slots=slots)
+
+
+def decide(candidates: Iterable[Signal], capacity: Capacity, settings: Settings) -> Decision:
+    """Choose the best of *candidates* (at most one per symbol and per dedup id) that *capacity* allows.
+
+    A super-confident signal that passes at the target counts as BEST_OF_PUBLISH.
+    """
+    allowed = allowance(capacity, settings)
+    best = best_per_symbol(candidates) if allowed.limit else []
+    if allowed.super_only:
+        best = [signal for signal in best if signal.confidence >= settings.super_confidence]
+    chosen = best[: allowed.limit]
+    event = Event.BEST_OF_PUBLISH if chosen else allowed.event
+    limit = 0 if event is Event.TARGET_REACHED else allowed.limit
+    choices = tuple(Choice(signal, rank, SIZE_BOOST.get(rank, 1.0)) for rank, signal in enumerate(chosen, start=1))
+    return Decision(event, limit, allowed.slots, choices)
+
+
+def best_per_symbol(candidates: Iterable[Signal]) -> list[Signal]:
+    """Rank *candidates*, keeping the best per dedup id and then the best per symbol, whatever its side."""
+    by_id: dict[str, Signal] = {}
+    for signal in sorted(candidates, key=rank_key):
+        by_id.setdefault(signal.dedup_id, signal)
+    by_symbol: dict[str, Signal] = {}
+    for signal in by_id.values():
+        by_symbol.setdefault(signal.symbol, signal)
+    return list(by_symbol.values())
+
+
+def boosted(size_usd: float | None, boost: float, cap_usd: float | None) -> float | None:
+    """Multiply a size by *boost*, at most *cap_usd*; None stays None. Rounded to 1e-8 USD."""
+    if size_usd is None:
+        return None
+    value = size_usd * boost
+    return round(min(value, cap_usd) if cap_usd is not None else value, 8)

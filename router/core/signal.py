@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the bytes of one stream entry to a signal, a rejection or an ignored hold (design: wire contract, policy 1).
+
+Rule: whatever bytes an entry holds, `parse` returns one of its three results and never raises.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SYMBOL: Final = re.compile(r"[A-Za-z0-9._:/-]{1,32}")
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_TRUE: Final = frozenset({"true", "1", "yes"})
+_NO_ID: Final = frozenset({"", "0", "null", "none"})
+_NO_REGIME: Final = frozenset({"", "unknown", "none"})
+#: Characters of a correlation or trace id. Longer ones identify nothing; they only fill Redis.
+MAX_ID_LENGTH: Final = 256
+#: Characters of the detail that a rejection carries.
+MAX_DETAIL_LENGTH: Final = 80
+
+
+class RejectCode(str, enum.Enum):
+    """Why an entry is no signal; written to the stream of rejects."""
+
+    PAYLOAD = "payload"
+    ENCODING = "encoding"
+    SYMBOL = "symbol"
+    SIDE = "side"
+    CONFIDENCE = "confidence"
+    SIZE = "size"
+    PRICE = "price"
+    IDENTIFIER = "identifier"
+    CLOCK = "clock"
+
+
+class Signal(msgspec.Struct, frozen=True, gc=False):
+    """One valid signal. Sizes are US dollars, percentages as the producer wrote them, confidence 0..1."""
+
+    entry_id: str
+    symbol: str
+    side: str
+    confidence: float
+    reduce_only: bool
+    rl_gate_pass: bool
+    regime_known: bool
+    dedup_id: str
+    trace_id: str | None
+    correlation_id: str | None
+    position_size_usd: float | None
+    quantity: float | None
+    leverage: float | None
+    entry_price: float | None
+    stop_loss: float | None
+    take_profit: float | None
+    stop_loss_pct: float | None
+    take_profit_pct: float | None
+
+
+class Rejected(msgspec.Struct, frozen=True, gc=False):
+    """An entry that is no valid signal, and why. *detail* is printable ASCII of at most 80 characters."""
+
+    entry_id: str
+    code: RejectCode
+    detail: str
+
+
+class Ignored(msgspec.Struct, frozen=True, gc=False):
+    """A valid entry that asks for nothing: a hold."""
+
+    entry_id: str
+
+
+class _Attributes(msgspec.Struct, gc=False):
+    """The attributes that the router reads, as the producer wrote them; null is absent."""
+
+    symbol: Any = None
+    side: Any = None
+    action: Any = None
+    confidence: Any = None
+    position_size_usd: Any = None
+    quantity: Any = None
+    leverage: Any = None
+    entry_price: Any = None
+    stop_loss: Any = None
+    take_profit: Any = None
+    stop_loss_pct: Any = None
+    take_profit_pct: Any = None
+    regime: Any = None
+    rl_gate_pass: Any = None
+    reduce_only: Any = None
+    trace_id: Any = None
+    correlation_id: Any = None
+
+
+class _InvalidError(Exception):
+    def __init__(self, code: RejectCode, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+_decode_payload = msgspec.json.Decoder(_Attributes).decode
+_NAMES: Final = tuple((name, name.encode()) for name in _Attributes.__struct_fields__)
+
+
+def parse(entry_id: str, fields: Mapping[bytes, bytes]) -> Signal | Rejected | Ignored:
+    """Return what the entry *entry_id* with *fields* asks for; never raises, whatever the bytes."""
+    try:
+        attributes = _attributes(fields)
+        symbol = _symbol(attributes.symbol)
+        side = _side(attributes.action if attributes.side is None else attributes.side)
+        if side == "HOLD":
+            return Ignored(entry_id)
+        return _signal(entry_id, symbol, side, attributes)
+    except _InvalidError as error:
+        detail = str(error).encode("ascii", "backslashreplace").decode()
+        return Rejected(entry_id, error.code, detail[:MAX_DETAIL_LENGTH])
+
+
+def _attributes(fields: Mapping[bytes, bytes]) -> _Attributes:
+    """Merge payload and flat fields; the payload wins."""
+    payload = fields.get(b"payload")
+    if payload is None:
+        attributes = _Attributes()
+    else:
+        try:
+            attributes = _decode_payload(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _InvalidError(RejectCode.PAYLOAD, f"payload is not a JSON object: {error}") from None
+    for name, key in _NAMES:
+        if key in fields and getattr(attributes, name) is None:
+            try:
+                setattr(attributes, name, fields[key].decode())
+            except UnicodeDecodeError:
+                raise _InvalidError(RejectCode.ENCODING, f"{name} is not UTF-8 text") from None
+    return attributes
+
+
+def _signal(entry_id: str, symbol: str, side: str, raw: _Attributes) -> Signal:
+    confidence = _number(raw.confidence, RejectCode.CONFIDENCE, "confidence")
+    if confidence is None or not 0 <= confidence <= 1:
+        raise _InvalidError(RejectCode.CONFIDENCE, f"confidence={_shown(raw.confidence)} is not a number from 0 to 1")
+    position_size_usd = _not_negative(raw.position_size_usd, RejectCode.SIZE, "position_size_usd")
+    quantity = _not_negative(raw.quantity, RejectCode.SIZE, "quantity")
+    if not position_size_usd and not quantity:
+        raise _InvalidError(RejectCode.SIZE, "neither position_size_usd nor quantity is above 0")
+    correlation_id = _identifier(raw.correlation_id, "correlation_id")
+    trace_id = _identifier(raw.trace_id, "trace_id")
+    return Signal(
+        entry_id=entry_id,
+        symbol=symbol,
+        side=side,
+        confidence=confidence,
+        reduce_only=_flag(raw.reduce_only),
+        rl_gate_pass=_flag(raw.rl_gate_pass),
+        regime_known=raw.regime is not None and str(raw.regime).strip().lower() not in _NO_REGIME,
+        dedup_id=correlation_id or trace_id or entry_id,
+        trace_id=trace_id,
+        correlation_id=correlation_id,
+        position_size_usd=position_size_usd,
+        quantity=quantity,
+        leverage=_not_negative(raw.leverage, RejectCode.SIZE, "leverage"),
+        entry_price=_not_negative(raw.entry_price, RejectCode.PRICE, "entry_price"),
+        stop_loss=_not_negative(raw.stop_loss, RejectCode.PRICE, "stop_loss"),
+        take_profit=_not_negative(raw.take_profit, RejectCode.PRICE, "take_profit"),
+        stop_loss_pct=_number(raw.stop_loss_pct, RejectCode.PRICE, "stop_loss_pct"),
+        take_profit_pct=_number(raw.take_profit_pct, RejectCode.PRICE, "take_profit_pct"),
+    )
+
+
+def _symbol(value: object) -> str:
+    if isinstance(value, str) and _SYMBOL.fullmatch(value):
+        return value.upper()
+    raise _InvalidError(RejectCode.SYMBOL, f"symbol={_shown(value)} is not 1 to 32 of letters, digits and ._:/-")
+
+
+def _side(value: object) -> str:
+    side = value.upper() if isinstance(value, str) else ""
+    if side in {"BUY", "SELL", "HOLD"}:
+        return side
+    raise _InvalidError(RejectCode.SIDE, f"side={_shown(value)} is not buy, sell or hold")
+
+
+def _number(value: object, code: RejectCode, name: str) -> float | None:
+    """Return a finite number, None when absent. Numeric strings are numbers, booleans are not."""
+    if value is None:
+        return None
+    number = math.nan
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+    elif isinstance(value, str) and _NUMBER.fullmatch(value):
+        number = float(value)
+    if not math.isfinite(number):
+        raise _InvalidError(code, f"{name}={_shown(value)} is not a finite number")
+    return number
+
+
+def _not_negative(value: object, code: RejectCode, name: str) -> float | None:
+    number = _number(value, code, name)
+    if number is not None and number < 0:
+        raise _InvalidError(code, f"{name}={number:g} is negative")
+    return number
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, str):
+        return value.lower() in _TRUE
+    return value is True or (isinstance(value, (int, float)) and value == 1)
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:40]
+    except ValueError:  # Python refuses to print an integer of more than 4,300 digits
+        return "(a huge integer)"
+
+
+def _identifier(value: object, name: str) -> str | None:
+    """Return a correlation or trace id, None for the values that do not count as one."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return None
+    text = value if isinstance(value, str) else _shown(value)
+    if text.lower() in _NO_ID:
+        return None
+    if len(text) > MAX_ID_LENGTH:
+        raise _InvalidError(RejectCode.IDENTIFIER, f"{name} has {len(text)} characters, at most {MAX_ID_LENGTH} count")
+    return text

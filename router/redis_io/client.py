@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The connection to Redis: redis-py, with the time-outs and retries that the router relies on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from router.errors import ConfigError
+
+if TYPE_CHECKING:
+    from router.config import Settings
+
+#: A reply later than this is a broken connection. Reads block far shorter (see reader), so an idle stream is none.
+SOCKET_TIMEOUT_S = 2.0
+
+
+def read_password(settings: Settings, credentials_directory: str | None) -> str | None:
+    """Return the password from the file that the settings name, or None when they name none.
+
+    A relative name is a systemd credential: it is looked up in *credentials_directory*.
+
+    Raises:
+        ConfigError: the file cannot be read or is empty.
+    """
+    name = settings.redis_password_file
+    if not name:
+        return None
+    path = Path(credentials_directory or ".") / name
+    try:
+        password = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError([f"ROUTER_REDIS_PASSWORD_FILE={name!r}: cannot read {path}: {reason}"]) from None
+    if not password:
+        raise ConfigError([f"ROUTER_REDIS_PASSWORD_FILE={name!r}: {path} is empty: write the password into it"])
+    return password
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """Return a client for *settings*; nothing is sent until it is used.
+
+    Lost connections are retried twice within half a second; what the router sends may be sent twice (scripts carry an
+    id, reads start at a cursor).
+    """
+    return redis.Redis.from_url(
+        settings.redis_url,
+        password=read_password(settings, os.environ.get("CREDENTIALS_DIRECTORY")),
+        protocol=2,  # one shape of replies for every server version
+        decode_responses=False,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=SOCKET_TIMEOUT_S,
+        socket_keepalive=True,
+        retry=Retry(ExponentialBackoff(cap=0.25, base=0.05), 2),
+        client_name="quantum-router",
+        health_check_interval=0,
+    )

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The catalogue of every Redis key the router touches, each behind the one optional prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from router.config import Settings
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Names of keys as they stand in Redis, prefix included. Types are named in design: wire contract."""
+
+    prefix: str
+    #: stream, read only but for our group
+    signals: str
+    #: stream, written
+    intents: str
+    #: string of 1 to 9 digits, read; written only by a deployment that creates it
+    open_orders: str
+    #: string, the desk's own kill switch: read, never written
+    kill: str
+    #: hash {reason, who, when}; its presence halts the router
+    halt: str
+    #: string, read for metrics
+    safe_mode: str
+    #: stream of rejected signals, written
+    rejects: str
+    #: hash {holder, epoch, ttl_ms, release}, expires
+    lease: str
+    #: hash {epoch, commit_id, reply}, never expires
+    epoch: str
+    #: sorted set of intent ids that execution has not dealt with; score = time of publication in ms
+    inflight: str
+    #: hash outcome -> count of signal entries, written in each commit
+    outcomes: str
+
+    def dedup(self, dedup_id: str) -> str:
+        """Key that remembers *dedup_id* as published; its value is the id of the signal entry."""
+        return f"{self.prefix}quantum:dedup:trade_intent:{dedup_id}"
+
+    @property
+    def dedup_pattern(self) -> str:
+        """SCAN pattern of all dedup keys; the prefix holds no pattern characters (see config)."""
+        return self.dedup("*")
+
+    def governor(self, day: str) -> str:
+        """Execution's count of trades on *day* (YYYYMMDD, UTC): read, never written."""
+        return f"{self.prefix}quantum:governor:daily_trades:{day}"
+
+
+def catalogue(settings: Settings) -> Keys:
+    """Return the keys for *settings*; the prefix stands before every key, overridden names included."""
+    prefix = settings.key_prefix
+    return Keys(
+        prefix=prefix,
+        signals=prefix + settings.signal_stream,
+        intents=prefix + settings.intent_stream,
+        open_orders=f"{prefix}quantum:state:open_orders",
+        kill=f"{prefix}quantum:kill",
+        halt=f"{prefix}quantum:router:halt",
+        safe_mode=f"{prefix}quantum:safety:safe_mode",
+        rejects=f"{prefix}quantum:stream:router.rejected",
+        lease=f"{prefix}quantum:router:lease",
+        epoch=f"{prefix}quantum:router:epoch",
+        inflight=f"{prefix}quantum:router:inflight",
+        outcomes=f"{prefix}quantum:router:outcomes",
+    )
