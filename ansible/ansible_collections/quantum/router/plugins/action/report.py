@@ -1,0 +1,165 @@
+# Copyright (c) 2026, Quantum Router contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write what a deployment did and why to a file on the controller, and say it in one line.
+
+`assemble` and `line` are pure; the action itself only reads its arguments, writes the file and hands the line to the
+callback. It never connects to the host, so it never shows as a change of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ansible.plugins.action import ActionBase
+
+SCHEMA = 1
+"""Raised by one when a field of report.json changes its meaning or goes."""
+
+_ARGUMENTS = frozenset(
+    {
+        "activated",
+        "after",
+        "before",
+        "capacity",
+        "check_mode",
+        "deployment",
+        "diff",
+        "dir",
+        "failure",
+        "host",
+        "phases",
+        "previous",
+        "recorded",
+        "release",
+        "rolled_back",
+        "unchanged",
+        "verdict",
+    },
+)
+
+
+def why(failure: dict) -> str:
+    """Return one line that says why a task failed, "" if none did.
+
+    A module's own message comes first; a command that only exited non-zero is represented by the last line it wrote.
+    """
+    if not failure:
+        return ""
+    said = str(failure.get("msg") or "")
+    if not said or said.startswith("non-zero return code"):
+        written = str(failure.get("stderr") or failure.get("stdout") or said)
+        said = next((text for text in reversed(written.splitlines()) if text.strip()), said)
+    if re.search(r"sudo|become|privilege", said, re.IGNORECASE) and "returned" not in failure:
+        said = f"cannot become root: {said}; connect as root, allow sudo, or give --ask-become-pass"
+    return " ".join(said.split())
+
+
+def assemble(facts: dict, now: str) -> dict:
+    """Return report.json for *facts*, the arguments of the action; *now* is RFC 3339 UTC."""
+    unchanged = bool(facts.get("unchanged"))
+    judged = (facts.get("recorded") if unchanged else facts.get("verdict")) or {}
+    failure, back = facts.get("failure") or {}, facts.get("rolled_back") or {}
+    after = dict(facts.get("after") or {})
+    return {
+        "schema": SCHEMA,
+        "written_at": now,
+        "host": facts["host"],
+        "release": facts.get("release") or None,
+        "previous": facts.get("previous") or None,
+        "deployment": facts.get("deployment") or None,
+        "verdict": _verdict(judged, failure),
+        "reason": _reason(failure, back),
+        "rolled_back": bool(back.get("changed")) and not back.get("failed"),
+        "rollback_failed": bool(back.get("failed")),
+        "unchanged": unchanged,
+        "reduction": judged.get("reduction"),
+        "line_counts": judged.get("line_counts"),
+        "criteria": judged.get("criteria") or [],
+        "capacity": facts.get("capacity") or None,
+        "before": facts.get("before") or None,
+        "log_sample": after.pop("log_sample", []),
+        "after": after or None,
+        "diff": facts.get("diff") or [],
+        "phases": facts.get("phases") or [],
+    }
+
+
+def line(report: dict) -> str:
+    """Return the last line of a run for one host: facts as key=value, the reason last."""
+    reduction = report["reduction"]
+    parts = [f"verdict={report['verdict']}"]
+    if reduction is not None:
+        parts.append(f"reduction={reduction:.1%}")
+    if report["line_counts"]:
+        parts.append(f"intents/signals {report['line_counts']}")
+    if report["release"]:
+        parts.append(f"release={report['release']}")
+    parts.append(f"host={report['host']}")
+    if (report["capacity"] or {}).get("created"):
+        parts.append("capacity_key=created")
+    if report["unchanged"]:
+        parts.append("unchanged=true")
+    if report["rolled_back"]:
+        parts.append("rolled_back=true")
+    if report["reason"]:
+        parts.append(f"reason={json.dumps(report['reason'], ensure_ascii=False)}")
+    return " ".join(parts)
+
+
+def _verdict(judged: dict, failure: dict) -> str:
+    """A judged release keeps its verdict unless something failed after a pass; without a judge a failure is a fail."""
+    verdict = judged.get("verdict") or "inconclusive"
+    return "fail" if failure and verdict != "inconclusive" or failure and not judged else verdict
+
+
+def _reason(failure: dict, back: dict) -> str | None:
+    reason = why(failure)
+    if back.get("failed"):
+        return f"ROLLBACK FAILED ({why(back)}): run router-release rollback on the host; it was to undo: {reason}"
+    return reason or None
+
+
+def _write(folder: Path, report: dict) -> Path:
+    """Write the report whole or not at all, and point `latest` at it."""
+    place = folder / report["host"] / (report["release"] or "refused")
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=place, delete=False, encoding="utf-8") as draft:
+        json.dump(report, draft, indent=2, ensure_ascii=False)
+        draft.write("\n")
+    path = place / "report.json"
+    Path(draft.name).replace(path)
+    latest = folder / "latest"
+    latest.mkdir(exist_ok=True)
+    link = latest / f".{report['host']}.{os.getpid()}"
+    link.symlink_to(os.path.relpath(place, latest))
+    link.replace(latest / report["host"])
+    return path
+
+
+class ActionModule(ActionBase):
+    """The `quantum.router.report` action."""
+
+    TRANSFERS_FILES = False
+    _VALID_ARGS = _ARGUMENTS
+    _requires_connection = False
+
+    def run(self, tmp=None, task_vars=None):
+        """Assemble, write unless this is check mode, and return `line`, `report` and `path`."""
+        result = super().run(tmp, task_vars)
+        facts = dict(self._task.args)
+        report = assemble(facts, datetime.now(tz=timezone.utc).isoformat(timespec="seconds"))
+        said = line(report)
+        if self._task.check_mode and not report["reason"]:
+            said = f"check_mode=true would_change={str(not report['unchanged']).lower()} {said}"
+        result.update(changed=False, line=said, reason=report["reason"], path=None)
+        if not self._task.check_mode:
+            result["path"] = str(_write(Path(facts["dir"]).expanduser(), report))
+        # The way that set_stats takes too: the callback reads it when everything has been printed.
+        result["ansible_stats"] = {"data": {"router_line": said}, "per_host": True, "aggregate": False}
+        return result

@@ -1,0 +1,130 @@
+# Copyright (c) 2026, Quantum Router contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The last lines of a run, one for each host, and the time that each phase took."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+DOCUMENTATION = """
+name: verdict
+type: aggregate
+short_description: One last line for every host that says how it went
+version_added: 1.0.0
+author: Quantum Router maintainers (!UNKNOWN)
+description:
+  - Prints the line of M(quantum.router.report) for every host after everything else.
+  - A host that never got there, since it was unreachable or refused, gets a line with the reason.
+  - Measures the phases of the role and hands them to the report as the fact C(_router_phases).
+requirements:
+  - enabled by C(callbacks_enabled)
+"""
+
+from ansible.plugins.callback import CallbackBase
+
+_PHASE = re.compile(r"/roles/router/tasks/(\w+)\.yml:\d+$")
+_TOUCHED = {"activate", "soak", "judge", "confirm", "rollback"}
+
+
+class Phases:
+    """Seconds and status of every phase a host went through, in order; times are what the caller's clock says."""
+
+    def __init__(self):
+        self._began = {}
+        self._found = {}
+
+    def start(self, host, phase, now):
+        """A task of the phase starts on the host."""
+        self._began.setdefault((host, phase), now)
+
+    def end(self, host, phase, status, now):
+        """A task of the phase ended: ok, skipped, failed or unreachable."""
+        worst = max(status, self._found.get((host, phase), {"status": "skipped"})["status"], key=_rank)
+        seconds = round(now - self._began.get((host, phase), now), 2)
+        self._found[host, phase] = {"name": phase, "seconds": seconds, "status": worst}
+
+    def of(self, host):
+        """All phases of the host so far."""
+        return [phase for (owner, _name), phase in self._found.items() if owner == host]
+
+
+def _rank(status):
+    return ("skipped", "ok", "failed", "unreachable").index(status)
+
+
+def unreached(host, why, phases):
+    """Return the line of a host that wrote no report: why, and whether its service may have been touched."""
+    touched = any(phase["name"] in _TOUCHED and phase["status"] != "skipped" for phase in phases)
+    left = "the host may be half-way: run router-release status on it" if touched else "nothing live was touched"
+    reason = f"{' '.join(why.split())}; {left}"
+    return f"verdict=fail host={host} reason={json.dumps(reason, ensure_ascii=False)}"
+
+
+class CallbackModule(CallbackBase):
+    """Collects while the play runs and prints at the end."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "quantum.router.verdict"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, display=None, options=None):
+        super().__init__(display=display, options=options)
+        self._phases = Phases()
+        self._variables = None
+        self._why = {}
+
+    def v2_playbook_on_play_start(self, play):
+        """Keep the way by which facts reach the tasks."""
+        self._variables = play.get_variable_manager()
+
+    def v2_runner_on_start(self, host, task):
+        """A task starts on a host."""
+        phase = _PHASE.search(task.get_path() or "")
+        if phase:
+            self._phases.start(host.get_name(), phase[1], time.monotonic())
+
+    def v2_runner_on_ok(self, result):
+        """A task went well."""
+        self._ended(result, "ok")
+
+    def v2_runner_on_skipped(self, result):
+        """A task was not needed."""
+        self._ended(result, "skipped")
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        """A task failed; the last one counts unless a report says more."""
+        self._ended(result, "failed")
+        if not ignore_errors:
+            self._why[result.host.get_name()] = str(result.result.get("msg", "failed"))
+
+    def v2_runner_on_unreachable(self, result):
+        """A host went away: no rescue runs there, so this is all that will be known."""
+        self._ended(result, "unreachable")
+        said = str(result.result.get("msg", ""))
+        self._why[result.host.get_name()] = f"unreachable: {said} (check its address, the ssh key and the inventory)"
+
+    def v2_playbook_on_stats(self, stats):
+        """Print one line for every host, and nothing after it."""
+        lines = {host: self._line(stats, host) for host in sorted(stats.processed)}
+        said = [text for text in lines.values() if text]
+        if said:
+            self._display.display("\n" + "\n".join(said))
+
+    def _line(self, stats, host):
+        reported = stats.custom.get(host, {}).get("router_line")
+        gone = stats.dark.get(host) or stats.failures.get(host)
+        if reported and not stats.dark.get(host):
+            return reported
+        return unreached(host, self._why.get(host, "failed"), self._phases.of(host)) if gone else None
+
+    def _ended(self, result, status):
+        phase = _PHASE.search(result.task.get_path() or "")
+        if phase is None:
+            return
+        host = result.host.get_name()
+        self._phases.end(host, phase[1], status, time.monotonic())
+        self._variables.set_nonpersistent_facts(host, {"_router_phases": self._phases.of(host)})
