@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known about a host, as data: the snapshots and looks that the judge reads and the reports print.
+
+Everything may be None: not known. Nothing here is ever guessed from a missing value. Field names are those of the JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from router.core.policy import TradingState
+from router.errors import RouterError
+
+#: Bounds that keep a forged or broken file from becoming an endless calculation.
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=10**9)]
+
+
+class EvidenceError(RouterError):
+    """A file that should hold a snapshot does not (64: the caller named the wrong file)."""
+
+    exit_code = 64
+
+
+class Governor(msgspec.Struct, frozen=True):
+    """Execution's count of trades today (UTC), and the seconds until it expires."""
+
+    count: int | None = None
+    ttl_seconds: int | None = None
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """Open orders as execution keeps them."""
+
+    open_orders: Count | None = None
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """Intents that execution's group has not been delivered (*lag*) and has not acknowledged (*pending*)."""
+
+    lag: int | None = None
+    pending: int | None = None
+
+
+class Service(msgspec.Struct, frozen=True):
+    """The unit as systemd and /proc show it, and who holds the router's lease in Redis."""
+
+    active_state: str | None = None
+    sub_state: str | None = None
+    restarts: int | None = None
+    main_pid: int | None = None
+    status_text: str | None = None
+    exe: str | None = None
+    cmdline: list[str] | None = None
+    lease_release: str | None = None
+    lease_holder: str | None = None
+
+
+class RedisState(msgspec.Struct, frozen=True):
+    """What one look into Redis shows besides the streams; all unknown when Redis did not answer."""
+
+    governor: Governor = Governor()
+    capacity: Capacity = Capacity()
+    dedup_keys: int | None = None
+    execution: Execution = Execution()
+    safe_mode: str | None = None
+    redis_version: str | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A host over *window_seconds* up to *taken_at_ms*; times are Redis' clock in ms.
+
+    *signals* are the tradeable ones (valid, not hold, not reduce-only), *eligible* those of at least MIN_CONFIDENCE,
+    *intents* the ones that are not reduce-only; *events* counts the unit's log lines by their EVENT field.
+    """
+
+    taken_at: str
+    taken_at_ms: Milliseconds
+    since_ms: Milliseconds
+    window_seconds: Seconds
+    signals: Count
+    eligible: Count
+    intents: Count
+    publish_ratio: float | None = None
+    governor: Governor = Governor()
+    capacity: Capacity = Capacity()
+    dedup_keys: int | None = None
+    execution: Execution = Execution()
+    safe_mode: str | None = None
+    service: Service = Service()
+    events: dict[str, int] | None = None
+    redis_version: str | None = None
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """One moment of a soak, and the signals that arrived since the look before it.
+
+    *eligible_since_last* counts the signals good enough below the target, *super_since_last* those of them good enough
+    at the target. *in_flight* is the router's own count, at least what is in flight. *error* says why nothing is known.
+    """
+
+    at_ms: Milliseconds
+    open_orders: Count | None = None
+    in_flight: Count | None = None
+    trading_state: TradingState | None = None
+    signals_since_last: Count = 0
+    eligible_since_last: Count = 0
+    super_since_last: Count = 0
+    service: Service = Service()
+    error: str | None = None
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings that the judge measures against; *window_s* in seconds, confidences 0..1."""
+
+    max_open_orders: Count
+    target_open_orders: Count
+    max_new_per_cycle: Count
+    window_s: Seconds
+    min_confidence: float
+    super_confidence: float
+
+
+class Release(msgspec.Struct, frozen=True):
+    """The release that must be running: its id, its absolute directory, and the real path of its interpreter."""
+
+    id: str
+    dir: str
+    exe: str
+
+
+class Soaked(Snapshot, frozen=True, kw_only=True):
+    """A snapshot taken over a soak. *intents_ms* are the times of the counted intents that name no other release.
+
+    *signals* and *eligible* leave out the last window: its signals may still be waiting for their decision, and would
+    make the reduction look larger than it is.
+    """
+
+    intents_ms: list[Milliseconds]
+    looks: list[Look]
+    settings: Policy
+    release: Release
+    log_sample: list[str] = []
+
+    @property
+    def trading_state(self) -> TradingState | None:
+        """The most restrictive state at any look; None when none was seen."""
+        states = {look.trading_state for look in self.looks}
+        worst_first = (TradingState.HALTED, TradingState.REDUCE, TradingState.ACTIVE)
+        return next((state for state in worst_first if state in states), None)
+
+
+AnySnapshot = TypeVar("AnySnapshot", bound=Snapshot)
+
+
+def decode(document: bytes, kind: type[AnySnapshot], name: str) -> AnySnapshot:
+    """Read the JSON *document* as *kind*; *name* (a path) is for the message.
+
+    Raises:
+        EvidenceError: it is not such a snapshot; the message says where.
+    """
+    try:
+        return msgspec.json.decode(document, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EvidenceError(f"{name}: not a {kind.__name__.lower()} snapshot: {error}; take it again") from None
