@@ -15,6 +15,7 @@ import re
 import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from ansible.plugins.action import ActionBase
 
@@ -27,7 +28,6 @@ _ARGUMENTS = frozenset(
         "after",
         "before",
         "capacity",
-        "check_mode",
         "deployment",
         "diff",
         "dir",
@@ -44,7 +44,7 @@ _ARGUMENTS = frozenset(
 )
 
 
-def why(failure: dict) -> str:
+def why(failure: dict[str, Any]) -> str:
     """Return one line that says why a task failed, "" if none did.
 
     A module's own message comes first; a command that only exited non-zero is represented by the last line it wrote.
@@ -55,12 +55,12 @@ def why(failure: dict) -> str:
     if not said or said.startswith("non-zero return code"):
         written = str(failure.get("stderr") or failure.get("stdout") or said)
         said = next((text for text in reversed(written.splitlines()) if text.strip()), said)
-    if re.search(r"sudo|become|privilege", said, re.IGNORECASE) and "returned" not in failure:
+    if re.search(r"sudo( password|ers|:)|[Bb]ecome", said):
         said = f"cannot become root: {said}; connect as root, allow sudo, or give --ask-become-pass"
     return " ".join(said.split())
 
 
-def assemble(facts: dict, now: str) -> dict:
+def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
     """Return report.json for *facts*, the arguments of the action; *now* is RFC 3339 UTC."""
     unchanged = bool(facts.get("unchanged"))
     judged = (facts.get("recorded") if unchanged else facts.get("verdict")) or {}
@@ -90,7 +90,7 @@ def assemble(facts: dict, now: str) -> dict:
     }
 
 
-def line(report: dict) -> str:
+def line(report: dict[str, Any]) -> str:
     """Return the last line of a run for one host: facts as key=value, the reason last."""
     reduction = report["reduction"]
     parts = [f"verdict={report['verdict']}"]
@@ -112,20 +112,20 @@ def line(report: dict) -> str:
     return " ".join(parts)
 
 
-def _verdict(judged: dict, failure: dict) -> str:
+def _verdict(judged: dict[str, Any], failure: dict[str, Any]) -> str:
     """A judged release keeps its verdict unless something failed after a pass; without a judge a failure is a fail."""
     verdict = judged.get("verdict") or "inconclusive"
-    return "fail" if failure and verdict != "inconclusive" or failure and not judged else verdict
+    return "fail" if failure and (verdict == "pass" or not judged) else verdict
 
 
-def _reason(failure: dict, back: dict) -> str | None:
+def _reason(failure: dict[str, Any], back: dict[str, Any]) -> str | None:
     reason = why(failure)
     if back.get("failed"):
         return f"ROLLBACK FAILED ({why(back)}): run router-release rollback on the host; it was to undo: {reason}"
     return reason or None
 
 
-def _write(folder: Path, report: dict) -> Path:
+def write(folder: Path, report: dict[str, Any]) -> Path:
     """Write the report whole or not at all, and point `latest` at it."""
     place = folder / report["host"] / (report["release"] or "refused")
     place.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = _ARGUMENTS
     _requires_connection = False
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Assemble, write unless this is check mode, and return `line`, `report` and `path`."""
         result = super().run(tmp, task_vars)
         facts = dict(self._task.args)
@@ -159,7 +159,7 @@ class ActionModule(ActionBase):
             said = f"check_mode=true would_change={str(not report['unchanged']).lower()} {said}"
         result.update(changed=False, line=said, reason=report["reason"], path=None)
         if not self._task.check_mode:
-            result["path"] = str(_write(Path(facts["dir"]).expanduser(), report))
+            result["path"] = str(write(Path(facts["dir"]).expanduser(), report))
         # The way that set_stats takes too: the callback reads it when everything has been printed.
         result["ansible_stats"] = {"data": {"router_line": said}, "per_host": True, "aggregate": False}
         return result

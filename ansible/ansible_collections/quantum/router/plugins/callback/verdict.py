@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from typing import TYPE_CHECKING, Any
 
 DOCUMENTATION = """
 name: verdict
@@ -25,6 +26,15 @@ requirements:
 
 from ansible.plugins.callback import CallbackBase
 
+if TYPE_CHECKING:
+    from ansible.executor.stats import AggregateStats
+    from ansible.executor.task_result import CallbackTaskResult
+    from ansible.inventory.host import Host
+    from ansible.playbook.play import Play
+    from ansible.playbook.task import Task
+    from ansible.utils.display import Display
+    from ansible.vars.manager import VariableManager
+
 _PHASE = re.compile(r"/roles/router/tasks/(\w+)\.yml:\d+$")
 _TOUCHED = {"activate", "soak", "judge", "confirm", "rollback"}
 
@@ -32,30 +42,30 @@ _TOUCHED = {"activate", "soak", "judge", "confirm", "rollback"}
 class Phases:
     """Seconds and status of every phase a host went through, in order; times are what the caller's clock says."""
 
-    def __init__(self):
-        self._began = {}
-        self._found = {}
+    def __init__(self) -> None:
+        self._began: dict[tuple[str, str], float] = {}
+        self._found: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def start(self, host, phase, now):
+    def start(self, host: str, phase: str, now: float) -> None:
         """A task of the phase starts on the host."""
         self._began.setdefault((host, phase), now)
 
-    def end(self, host, phase, status, now):
+    def end(self, host: str, phase: str, status: str, now: float) -> None:
         """A task of the phase ended: ok, skipped, failed or unreachable."""
         worst = max(status, self._found.get((host, phase), {"status": "skipped"})["status"], key=_rank)
         seconds = round(now - self._began.get((host, phase), now), 2)
         self._found[host, phase] = {"name": phase, "seconds": seconds, "status": worst}
 
-    def of(self, host):
+    def of(self, host: str) -> list[dict[str, Any]]:
         """All phases of the host so far."""
         return [phase for (owner, _name), phase in self._found.items() if owner == host]
 
 
-def _rank(status):
+def _rank(status: str) -> int:
     return ("skipped", "ok", "failed", "unreachable").index(status)
 
 
-def unreached(host, why, phases):
+def unreached(host: str, why: str, phases: list[dict[str, Any]]) -> str:
     """Return the line of a host that wrote no report: why, and whether its service may have been touched."""
     touched = any(phase["name"] in _TOUCHED and phase["status"] != "skipped" for phase in phases)
     left = "the host may be half-way: run router-release status on it" if touched else "nothing live was touched"
@@ -71,59 +81,58 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "quantum.router.verdict"
     CALLBACK_NEEDS_ENABLED = True
 
-    def __init__(self, display=None, options=None):
+    def __init__(self, display: Display | None = None, options: dict[str, Any] | None = None) -> None:
         super().__init__(display=display, options=options)
         self._phases = Phases()
-        self._variables = None
-        self._why = {}
+        self._variables: VariableManager | None = None
+        self._why: dict[str, str] = {}
 
-    def v2_playbook_on_play_start(self, play):
+    def v2_playbook_on_play_start(self, play: Play) -> None:
         """Keep the way by which facts reach the tasks."""
         self._variables = play.get_variable_manager()
 
-    def v2_runner_on_start(self, host, task):
+    def v2_runner_on_start(self, host: Host, task: Task) -> None:
         """A task starts on a host."""
         phase = _PHASE.search(task.get_path() or "")
         if phase:
             self._phases.start(host.get_name(), phase[1], time.monotonic())
 
-    def v2_runner_on_ok(self, result):
+    def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         """A task went well."""
         self._ended(result, "ok")
 
-    def v2_runner_on_skipped(self, result):
+    def v2_runner_on_skipped(self, result: CallbackTaskResult) -> None:
         """A task was not needed."""
         self._ended(result, "skipped")
 
-    def v2_runner_on_failed(self, result, ignore_errors=False):
+    def v2_runner_on_failed(self, result: CallbackTaskResult, **_kwargs: object) -> None:
         """A task failed; the last one counts unless a report says more."""
         self._ended(result, "failed")
-        if not ignore_errors:
-            self._why[result.host.get_name()] = str(result.result.get("msg", "failed"))
+        self._why[result.host.get_name()] = str(result.result.get("msg", "failed"))
 
-    def v2_runner_on_unreachable(self, result):
+    def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
         """A host went away: no rescue runs there, so this is all that will be known."""
         self._ended(result, "unreachable")
         said = str(result.result.get("msg", ""))
         self._why[result.host.get_name()] = f"unreachable: {said} (check its address, the ssh key and the inventory)"
 
-    def v2_playbook_on_stats(self, stats):
+    def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         """Print one line for every host, and nothing after it."""
         lines = {host: self._line(stats, host) for host in sorted(stats.processed)}
         said = [text for text in lines.values() if text]
         if said:
             self._display.display("\n" + "\n".join(said))
 
-    def _line(self, stats, host):
+    def _line(self, stats: AggregateStats, host: str) -> str | None:
         reported = stats.custom.get(host, {}).get("router_line")
         gone = stats.dark.get(host) or stats.failures.get(host)
         if reported and not stats.dark.get(host):
             return reported
         return unreached(host, self._why.get(host, "failed"), self._phases.of(host)) if gone else None
 
-    def _ended(self, result, status):
+    def _ended(self, result: CallbackTaskResult, status: str) -> None:
         phase = _PHASE.search(result.task.get_path() or "")
-        if phase is None:
+        if phase is None or self._variables is None:
             return
         host = result.host.get_name()
         self._phases.end(host, phase[1], status, time.monotonic())

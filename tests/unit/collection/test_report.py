@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a deployment leaves on the controller: report.json and the last line."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+import pytest
+
+report = importlib.import_module("ansible_collections.quantum.router.plugins.action.report")
+
+PASSED = {"verdict": "pass", "reduction": 0.847, "line_counts": "131/130 → 40/260", "criteria": [{"name": "service"}]}
+NOW = "2026-01-19T12:17:00+00:00"
+
+
+def assembled(**facts: Any) -> dict[str, Any]:
+    """The report of host lab for *facts*."""
+    whole: dict[str, Any] = report.assemble({"host": "lab", "release": "1.0.0-0123456789ab", **facts}, NOW)
+    return whole
+
+
+def test_pass_line() -> None:
+    """A release that passed is one line with the reduction and the counts behind it."""
+    expected = "verdict=pass reduction=84.7% intents/signals 131/130 → 40/260 release=1.0.0-0123456789ab host=lab"
+    assert expected == report.line(assembled(verdict=PASSED))
+
+
+def test_created_key_is_named() -> None:
+    """Creating the capacity key is said in the line and kept in the report."""
+    capacity = {"before": None, "after": "0", "created": True}
+    made = assembled(verdict=PASSED, capacity=capacity)
+    assert report.line(made).endswith("host=lab capacity_key=created")
+    assert capacity == made["capacity"]
+
+
+def test_unchanged_takes_the_recorded_verdict() -> None:
+    """The same release again reports the verdict it got then."""
+    made = assembled(unchanged=True, recorded=PASSED, verdict={})
+    expected = ("pass", True, 0.847)
+    assert expected == (made["verdict"], made["unchanged"], made["reduction"])
+    assert report.line(made).endswith("host=lab unchanged=true")
+
+
+def test_rolled_back_line() -> None:
+    """A rolled back release says so, and why, in the same line."""
+    made = assembled(
+        verdict={**PASSED, "verdict": "fail"},
+        failure={"msg": "silent: 0 intents"},
+        rolled_back={"changed": True},
+    )
+    assert report.line(made).endswith('host=lab rolled_back=true reason="silent: 0 intents"')
+
+
+def test_inconclusive_stays_inconclusive() -> None:
+    """A verdict that nobody knows is not turned into a fail by the rollback that follows it."""
+    judged = {**PASSED, "verdict": "inconclusive"}
+    expected = "inconclusive"
+    assert expected == assembled(verdict=judged, failure={"msg": "no signals"})["verdict"]
+
+
+def test_failure_after_a_pass_is_a_fail() -> None:
+    """A release that passed and could not be confirmed has failed."""
+    expected = "fail"
+    assert expected == assembled(verdict=PASSED, failure={"msg": "disk full"})["verdict"]
+
+
+def test_failure_before_the_judge_is_a_fail() -> None:
+    """A deployment that stopped early has failed, with nothing measured."""
+    made = assembled(failure={"msg": "Redis 6.0 is too old"})
+    expected = ("fail", None, False)
+    assert expected == (made["verdict"], made["reduction"], made["rolled_back"])
+
+
+def test_failed_rollback_is_the_worst_case() -> None:
+    """A rollback that failed is told first, with the command to run, and never as rolled back."""
+    made = assembled(failure={"msg": "silent"}, rolled_back={"failed": True, "changed": True, "msg": "no space"})
+    assert not made["rolled_back"]
+    assert made["reason"].startswith("ROLLBACK FAILED (no space): run router-release rollback on the host")
+    assert made["reason"].endswith("silent")
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        ({}, ""),
+        ({"msg": "one\n  line"}, "one line"),
+        (
+            {"msg": "non-zero return code", "stderr": "Traceback ...\nModuleNotFoundError: no x\n\n"},
+            "ModuleNotFoundError: no x",
+        ),
+        ({"msg": "non-zero return code", "stdout": "only here"}, "only here"),
+        ({"msg": "non-zero return code"}, "non-zero return code"),
+    ],
+)
+def test_why_is_one_line(failure: dict[str, Any], expected: str) -> None:
+    """A module's message, or else the last line that a command wrote, is the reason."""
+    assert expected == report.why(failure)
+
+
+@pytest.mark.parametrize(
+    "said", ["Missing sudo password", "sudo: a password is required", "/bin/sh: 1: sudo: not found"]
+)
+def test_missing_sudo_names_the_way_out(said: str) -> None:
+    """Somebody who may not become root learns how to."""
+    assert f"cannot become root: {said}; connect as root, allow sudo, or give --ask-become-pass" == report.why(
+        {"msg": said}
+    )
+
+
+def test_log_sample_is_told_apart() -> None:
+    """The sample of the log has a field of its own and is not repeated in the snapshot."""
+    made = assembled(after={"intents": 40, "log_sample": ["line"]}, verdict=PASSED)
+    expected = ({"intents": 40}, ["line"])
+    assert expected == (made["after"], made["log_sample"])
+
+
+def test_every_report_has_the_same_fields() -> None:
+    """A reader finds every field in every report, whatever happened."""
+    fields = set(assembled(verdict=PASSED, before={"signals": 130}))
+    assert fields == set(assembled(failure={"msg": "x"}))
+    assert {
+        "schema",
+        "host",
+        "release",
+        "previous",
+        "verdict",
+        "rolled_back",
+        "unchanged",
+        "reduction",
+        "criteria",
+    } <= fields
+    assert {"before", "after", "diff", "log_sample", "phases", "reason", "deployment", "capacity"} <= fields
+
+
+def test_written_whole_with_latest(tmp_path: Path) -> None:
+    """The newest report of a host is found under latest, and no draft stays behind."""
+    for verdict in ("fail", "pass"):
+        path = report.write(tmp_path, assembled(verdict={**PASSED, "verdict": verdict}))
+    assert tmp_path / "lab" / "1.0.0-0123456789ab" / "report.json" == path
+    expected = "pass"
+    assert expected == json.loads((tmp_path / "latest" / "lab" / "report.json").read_text())["verdict"]
+    assert [path] == list(path.parent.iterdir())
+    assert [tmp_path / "latest" / "lab"] == list((tmp_path / "latest").iterdir())

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The callback: how long the phases took, and the line of a host that wrote no report."""
+
+from __future__ import annotations
+
+import importlib
+
+verdict = importlib.import_module("ansible_collections.quantum.router.plugins.callback.verdict")
+
+
+def test_phase_spans_its_tasks() -> None:
+    """A phase lasts from its first task's start to its last task's end, in the order of the phases."""
+    phases = verdict.Phases()
+    for name, began, ended in (("stage", 1.0, 2.0), ("stage", 2.5, 4.0), ("recon", 4.0, 4.5)):
+        phases.start("lab", name, began)
+        phases.end("lab", name, "ok", ended)
+    expected = [{"name": "stage", "seconds": 3.0, "status": "ok"}, {"name": "recon", "seconds": 0.5, "status": "ok"}]
+    assert expected == phases.of("lab")
+    assert not phases.of("other")
+
+
+def test_worst_status_counts() -> None:
+    """A phase is skipped only if all of it was, and failed if any of it did."""
+    phases = verdict.Phases()
+    for name, status in (("soak", "skipped"), ("judge", "skipped"), ("judge", "failed"), ("judge", "ok")):
+        phases.end("lab", name, status, 1.0)
+    expected = {"soak": "skipped", "judge": "failed"}
+    assert expected == {each["name"]: each["status"] for each in phases.of("lab")}
+
+
+def test_unreachable_before_activation() -> None:
+    """A host that was lost before activation is said to run what it ran."""
+    said = verdict.unreached("lab", "unreachable:\n no route", [{"name": "stage", "seconds": 1, "status": "ok"}])
+    expected = 'verdict=fail host=lab reason="unreachable: no route; nothing live was touched"'
+    assert expected == said
+
+
+def test_unreachable_after_activation() -> None:
+    """A host that was lost after activation is to be looked at."""
+    said = verdict.unreached("lab", "unreachable", [{"name": "activate", "seconds": 1, "status": "ok"}])
+    assert said.endswith('the host may be half-way: run router-release status on it"')
