@@ -11,11 +11,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from router.core.entry_id import age_ms
-from router.core.policy import rank_key
+from router.core.policy import best_per_symbol, rank_key
 from router.core.signal import Ignored, RejectCode, Rejected, Signal, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from router.config import Settings
 
@@ -42,18 +42,18 @@ class Window:
 
     def __init__(self, cursor: str, settings: Settings) -> None:
         self.cursor = cursor
+        #: Local time at which the first candidate came, None while the window is not open.
         self.opened_s: float | None = None
         self.outcomes: Counter[Outcome] = Counter()
         self.rejects: list[Rejected] = []
+        #: The best signal of each dedup id.
         self.candidates: dict[str, Signal] = {}
-        self.symbols_dropped = 0
-        self._symbols: dict[str, set[str]] = {}
+        #: Entries behind the cursor that an older router left pending; the commit acknowledges them.
+        self.adopted: list[str] = []
+        #: Number of entries that the cursor passed.
+        self.passed = 0
+        self._symbols: set[str] = set()
         self._settings = settings
-
-    @property
-    def entries(self) -> int:
-        """Number of entries dealt with or kept as candidates."""
-        return self.outcomes.total() + len(self.candidates)
 
     def take(self, entry_id: str, fields: Mapping[bytes, bytes], now_ms: int, now_s: float) -> Signal | None:
         """Take the next entry, at Redis time *now_ms* and local time *now_s*, and move the cursor to it.
@@ -61,11 +61,33 @@ class Window:
         Returns the signal when it is reduce-only: the caller publishes it at once and counts it with `count`.
         """
         self.cursor = entry_id
+        self.passed += 1
         return self._sort(entry_id, fields, now_ms, now_s)
 
-    def take_adopted(self, entry_id: str, fields: Mapping[bytes, bytes], now_ms: int, now_s: float) -> Signal | None:
-        """Take an entry behind the cursor that an older router left pending; the cursor stays."""
-        return self._sort(entry_id, fields, now_ms, now_s)
+    def adopt(self, entry_id: str, fields: Mapping[bytes, bytes] | None, now_ms: int, now_s: float) -> Signal | None:
+        """Take an entry that an older router left pending; like `take`, but the cursor is past it already.
+
+        *fields* is None when the stream no longer holds the entry: it is acknowledged and has no outcome.
+        """
+        self.adopted.append(entry_id)
+        return None if fields is None else self._sort(entry_id, fields, now_ms, now_s)
+
+    def count(self, outcome: Outcome, n: int = 1) -> None:
+        """Count *n* entries under *outcome*."""
+        self.outcomes[outcome] += n
+
+    def drop(self, dedup_ids: Iterable[str], outcome: Outcome) -> None:
+        """Take the candidates with *dedup_ids* out of the ranking and count them under *outcome*."""
+        for dedup_id in dedup_ids:
+            del self.candidates[dedup_id]
+            self.count(outcome)
+
+    def close(self) -> None:
+        """Drop the worst symbols above the limit, so that the window is ready to be decided."""
+        if len(self._symbols) > MAX_SYMBOLS:
+            best = best_per_symbol(self.candidates.values())[:MAX_SYMBOLS]
+            self._symbols = {signal.symbol for signal in best}
+            self.drop([i for i, s in self.candidates.items() if s.symbol not in self._symbols], Outcome.NOT_CHOSEN)
 
     def _sort(self, entry_id: str, fields: Mapping[bytes, bytes], now_ms: int, now_s: float) -> Signal | None:
         max_age_ms = self._settings.max_age_s * 1000
@@ -89,25 +111,12 @@ class Window:
             self._keep(signal, now_s)
         return None
 
-    def count(self, outcome: Outcome, n: int = 1) -> None:
-        """Count *n* entries under *outcome*."""
-        if n:
-            self.outcomes[outcome] += n
-
-    def drop(self, dedup_ids: set[str], outcome: Outcome) -> None:
-        """Take the candidates with *dedup_ids* out of the ranking and count them under *outcome*."""
-        for dedup_id in dedup_ids:
-            signal = self.candidates.pop(dedup_id)
-            self._forget_symbol(signal)
-            self.count(outcome)
-
     def _reject(self, rejected: Rejected) -> None:
         self.count(Outcome.REJECTED)
         if len(self.rejects) < MAX_REJECTS:
             self.rejects.append(rejected)
 
     def _keep(self, signal: Signal, now_s: float) -> None:
-        """Keep the best signal per dedup id, of at most 1,024 symbols."""
         if self.opened_s is None:
             self.opened_s = now_s
         known = self.candidates.get(signal.dedup_id)
@@ -115,19 +124,7 @@ class Window:
             self.count(Outcome.DUPLICATE)
             if rank_key(known) < rank_key(signal):
                 return
-            self._forget_symbol(known)
         self.candidates[signal.dedup_id] = signal
-        self._symbols.setdefault(signal.symbol, set()).add(signal.dedup_id)
-        if len(self._symbols) > MAX_SYMBOLS:
-            self._drop_worst_symbol()
-
-    def _forget_symbol(self, signal: Signal) -> None:
-        ids = self._symbols[signal.symbol]
-        ids.discard(signal.dedup_id)
-        if not ids:
-            del self._symbols[signal.symbol]
-
-    def _drop_worst_symbol(self) -> None:
-        worst = max(self._symbols, key=lambda symbol: min(rank_key(self.candidates[i]) for i in self._symbols[symbol]))
-        self.symbols_dropped += 1
-        self.drop(set(self._symbols[worst]), Outcome.NOT_CHOSEN)
+        self._symbols.add(signal.symbol)
+        if len(self._symbols) > 2 * MAX_SYMBOLS:  # ranking at every symbol above the limit would cost a flood dearly
+            self.close()

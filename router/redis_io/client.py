@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from router.errors import ConfigError
+from router.errors import ConfigError, RedisUnavailableError
 
 if TYPE_CHECKING:
     from router.config import Settings
 
 #: A reply later than this is a broken connection. Reads block far shorter (see reader), so an idle stream is none.
-SOCKET_TIMEOUT_S = 2.0
+SOCKET_TIMEOUT_S: Final = 2.0
+#: Major version of the oldest server that works.
+OLDEST_MAJOR: Final = 7
 
 
 def read_password(settings: Settings, credentials_directory: str | None) -> str | None:
@@ -55,8 +57,19 @@ def connect(settings: Settings) -> redis.Redis:
         decode_responses=False,
         socket_timeout=SOCKET_TIMEOUT_S,
         socket_connect_timeout=SOCKET_TIMEOUT_S,
-        socket_keepalive=True,
         retry=Retry(ExponentialBackoff(cap=0.25, base=0.05), 2),
         client_name="quantum-router",
         health_check_interval=0,
     )
+
+
+def require_supported_server(client: redis.Redis) -> str:
+    """Return the server's version.
+
+    Raises:
+        RedisUnavailableError: the server is older than 7.0, which brought `#!lua` scripts and entries-read.
+    """
+    version = str(client.info("server")["redis_version"])
+    if int(version.partition(".")[0]) < OLDEST_MAJOR:
+        raise RedisUnavailableError(f"server {version} is too old: {OLDEST_MAJOR}.0 or newer is needed")
+    return version

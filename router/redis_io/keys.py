@@ -33,7 +33,7 @@ class Keys:
     lease: str
     #: hash {epoch, commit_id, reply}, never expires
     epoch: str
-    #: sorted set of intent ids that execution has not dealt with; score = time of publication in ms
+    #: set of intent ids that execution has not dealt with
     inflight: str
     #: hash outcome -> count of signal entries, written in each commit
     outcomes: str

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The log: one readable line an event, with the same facts as structured fields.
+
+Under systemd the fields go to journald in its native protocol, so that `journalctl EVENT=BEST_OF_PUBLISH` finds them
+(systemd.io/JOURNAL_NATIVE_PROTOCOL). Elsewhere lines go to standard error as text or JSON.
+"""
+
+from __future__ import annotations
+
+import enum
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+JOURNAL_SOCKET: Final = "/run/systemd/journal/socket"
+IDENTIFIER: Final = "quantum-router"
+_DATAGRAM_MAX: Final = 64 * 1024
+
+
+class Level(enum.IntEnum):
+    """Priorities as syslog numbers them."""
+
+    ERROR = 3
+    WARNING = 4
+    INFO = 6
+
+
+class Log:
+    """Writes events to *sink*."""
+
+    def __init__(self, sink: Callable[[Mapping[str, Any]], None]) -> None:
+        self._sink = sink
+
+    def event(self, name: str, message: str, level: Level = Level.INFO, **fields: object) -> None:
+        """Log the event *name* as the line *message*; *fields* are the facts in it, by lower-case name."""
+        known = {key.upper(): value for key, value in fields.items() if value is not None}
+        self._sink({"MESSAGE": message, "PRIORITY": int(level), "EVENT": name, **known})
+
+
+def open_log(log_format: str, environ: Mapping[str, str]) -> Log:
+    """Return the log in *log_format*: auto (journal under systemd, else text), journal, text or json."""
+    if log_format == "auto":
+        log_format = "journal" if "JOURNAL_STREAM" in environ and Path(JOURNAL_SOCKET).exists() else "text"
+    return Log({"journal": _journal_sink(), "text": _text_sink, "json": _json_sink}[log_format])
+
+
+def _text_sink(record: Mapping[str, Any]) -> None:
+    sys.stderr.write(f"{record['MESSAGE']}\n")
+
+
+def _json_sink(record: Mapping[str, Any]) -> None:
+    sys.stderr.write(msgspec.json.encode(record).decode() + "\n")
+
+
+def _journal_sink() -> Callable[[Mapping[str, Any]], None]:
+    journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+
+    def send(record: Mapping[str, Any]) -> None:
+        try:
+            journal.sendto(encode_journal({**record, "SYSLOG_IDENTIFIER": IDENTIFIER}), JOURNAL_SOCKET)
+        except OSError:  # journald restarting or overrun: the line still reaches it through standard error
+            _text_sink(record)
+
+    return send
+
+
+def encode_journal(record: Mapping[str, Any]) -> bytes:
+    """Encode *record* for journald: KEY=value lines; a value with a line break is framed by its length."""
+    parts = []
+    for key, value in record.items():
+        data = str(value).encode("utf-8", "replace")[:_DATAGRAM_MAX]
+        if b"\n" in data:
+            parts.append(key.encode() + b"\n" + len(data).to_bytes(8, "little") + data + b"\n")
+        else:
+            parts.append(key.encode() + b"=" + data + b"\n")
+    return b"".join(parts)

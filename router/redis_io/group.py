@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The consumer group whose last-delivered id is the cursor: made, asked and rid of what an older router left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+import redis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from router.config import Settings
+    from router.redis_io.keys import Keys
+
+Fields = dict[bytes, bytes]
+
+#: Pending entries that are acknowledged by one script (10,000 would hold Redis for 6 ms).
+PAGE: Final = 1000
+#: Fresh entries that are counted at start to tell the true lag; with more, it shows once the router has caught up.
+MAX_COUNTED: Final = 100_000
+
+
+class Group:
+    """The router's group on the stream of signals."""
+
+    def __init__(self, client: redis.Redis, settings: Settings, keys: Keys) -> None:
+        self._client = client
+        self._stream = keys.signals
+        self._name = settings.group
+        self._max_age_ms = int(settings.max_age_s * 1000)
+
+    def ensure(self) -> tuple[str, int | None]:
+        """Make the group at the stream's beginning if it is missing; return its cursor and the entries read so far."""
+        try:
+            self._client.xgroup_create(self._stream, self._name, "0", mkstream=True)
+        except redis.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        groups = self._client.xinfo_groups(self._stream)
+        group = next(g for g in groups if g["name"] == self._name.encode())
+        return group["last-delivered-id"].decode(), group["entries-read"]
+
+    def newest_stale(self, now_ms: int) -> str | None:
+        """Return the id of the newest entry older than the maximum age at *now_ms*, None when there is none."""
+        before = str(now_ms - self._max_age_ms - 1)
+        entries = cast("list[tuple[bytes, Fields]]", self._client.xrevrange(self._stream, before, "-", count=1))
+        return entries[0][0].decode() if entries else None
+
+    def entries_read_at(self, cursor: str) -> int | None:
+        """Return how many entries the stream has had up to *cursor*, None when too many follow it to be counted."""
+        stream = self._client.xinfo_stream(self._stream)
+        end = stream["last-generated-id"].decode()
+        counted = 0
+        while counted <= MAX_COUNTED:
+            page = cast("list[tuple[bytes, Fields]]", self._client.xrange(self._stream, f"({cursor}", end, count=PAGE))
+            counted += len(page)
+            if len(page) < PAGE:
+                return cast("int", stream["entries-added"]) - counted
+            cursor = page[-1][0].decode()
+        return None
+
+    def pending_stale(self, now_ms: int) -> list[str]:
+        """Return up to 1,000 ids of pending entries that are older than the maximum age."""
+        return self._pending(str(now_ms - self._max_age_ms - 1))
+
+    def pending_fresh(self) -> Iterator[tuple[str, Fields | None]]:
+        """Yield up to 1,000 pending entries, oldest first; None for one that the stream no longer holds."""
+        for entry_id in self._pending("+"):
+            entries = cast("list[tuple[bytes, Fields]]", self._client.xrange(self._stream, entry_id, entry_id))
+            yield entry_id, entries[0][1] if entries else None
+
+    def _pending(self, until: str) -> list[str]:
+        rows = self._client.xpending_range(self._stream, self._name, min="-", max=until, count=PAGE)
+        return [row["message_id"].decode() for row in cast("list[dict[str, bytes]]", rows)]

@@ -1,0 +1,142 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The one atomic step that publishes a window and moves the cursor: all of it, or nothing.
+--
+-- KEYS[1]  lease        hash    read
+-- KEYS[2]  epoch        hash    {commit_id, reply} written
+-- KEYS[3]  signals      stream  its group's last-delivered id is the cursor, set
+-- KEYS[4]  intents      stream  written
+-- KEYS[5]  open_orders  string  read
+-- KEYS[6]  kill         string  read
+-- KEYS[7]  halt         hash    read; written when a commit fails after it has published
+-- KEYS[8]  inflight     set     of intent ids, written
+-- KEYS[9]  rejects      stream  written
+-- KEYS[10] outcomes     hash    outcome -> count, written
+-- KEYS[11..] dedup      string  one per intent, in their order: the signal's entry id, expires
+-- ARGV[1]  the commit as MessagePack, see Commit in scripts.py
+-- Reply    MessagePack {status, ...}:
+--   OK        intents = ids of what was published, trimmed = undelivered intents that trimming may have lost
+--   FENCED    the lease or the cursor is another's; reason
+--   NO_GROUP  our group on the signal stream is gone
+--   HALTED    halted since the decision
+--   CHANGED   open orders are not what the decision was made on
+--   STALE     stale = places (from 1) of the intents that grew too old
+--   DUPLICATE duplicates = {place, whether this very signal entry was published}
+--   DENIED    a key has a wrong type or the user lacks a right; reason
+--   BROKEN    an error after the first write; the router is halted; reason
+
+local commit = cmsgpack.unpack(ARGV[1])
+local LEASE, EPOCH, SIGNALS, INTENTS, OPEN_ORDERS, KILL, HALT, INFLIGHT, REJECTS, OUTCOMES = unpack(KEYS, 1, 10)
+local FIRST_DEDUP = 10
+
+local function reply(fields)
+  return cmsgpack.pack(fields)
+end
+
+-- 1. Who may commit, and from where.
+if not lease_is_held_by(LEASE, commit.holder, commit.epoch) then
+  return reply({status = 'FENCED', reason = 'the lease is gone or another router holds it'})
+end
+local last = redis.call('HMGET', EPOCH, 'commit_id', 'reply')
+if last[1] == commit.id then return last[2] end -- asked again because the reply was lost
+local group = group_of(SIGNALS, commit.group)
+if not group then return reply({status = 'NO_GROUP'}) end
+if group['last-delivered-id'] ~= commit.cursor_from then
+  return reply({status = 'FENCED', reason = 'a foreign reader moved the group to ' .. group['last-delivered-id']})
+end
+
+-- 2. Whether the decision still holds.
+if #commit.intents > 0 then
+  local state = trading_state(KILL, HALT)
+  if state == 'halted' or (state == 'reduce' and not commit.reduce_only) then return reply({status = 'HALTED'}) end
+  if not commit.reduce_only and text_of(OPEN_ORDERS) ~= commit.open_orders then return reply({status = 'CHANGED'}) end
+end
+local stale, duplicates = {}, {}
+local oldest_ms = now_ms() - commit.max_age_ms
+for place, intent in ipairs(commit.intents) do
+  if id_parts(intent.signal_id) < oldest_ms then stale[#stale + 1] = place end
+  local published_by = text_of(KEYS[FIRST_DEDUP + place])
+  if published_by then duplicates[#duplicates + 1] = {place, published_by == intent.signal_id} end
+end
+if #stale > 0 then return reply({status = 'STALE', stale = stale}) end
+if #duplicates > 0 then return reply({status = 'DUPLICATE', duplicates = duplicates}) end
+
+-- 3. That nothing after this can fail: a script is isolated, but never rolled back.
+local function refusal()
+  local expected = {[INTENTS] = 'stream', [REJECTS] = 'stream', [INFLIGHT] = 'set', [OUTCOMES] = 'hash'}
+  for key, kind in pairs(expected) do
+    local found = redis.call('TYPE', key).ok
+    if found ~= 'none' and found ~= kind then return key .. ' is a ' .. found .. ', not a ' .. kind end
+  end
+  local needed = {
+    {'XADD', INTENTS, 'MAXLEN', '~', '1', '*', 'data', ''}, {'XADD', REJECTS, 'MAXLEN', '~', '1', '*', 'id', ''},
+    {'XINFO', 'STREAM', INTENTS}, {'SADD', INFLIGHT, '0-0'}, {'HINCRBY', OUTCOMES, 'published', '0'},
+    {'HSET', EPOCH, 'commit_id', ''}, {'XGROUP', 'SETID', SIGNALS, commit.group, '0'}, {'XINFO', 'STREAM', SIGNALS},
+    {'XACK', SIGNALS, commit.group, '0-0'}, {'HSET', HALT, 'reason', ''},
+  }
+  for place = 1, #commit.intents do
+    needed[#needed + 1] = {'SET', KEYS[FIRST_DEDUP + place], '', 'PX', '1'}
+  end
+  for _, command in ipairs(needed) do
+    if not redis.acl_check_cmd(unpack(command)) then return 'no right to ' .. command[1] .. ' ' .. command[2] end
+  end
+  for outcome in pairs(commit.outcomes) do
+    local counted = redis.pcall('HINCRBY', OUTCOMES, outcome, 0)
+    if type(counted) == 'table' then return OUTCOMES .. ' ' .. outcome .. ' is not a number' end
+  end
+  return nil
+end
+local refused = refusal()
+if refused then return reply({status = 'DENIED', reason = refused}) end
+
+-- 4. Publish, remember, move the cursor.
+local function length_of(stream)
+  if redis.call('EXISTS', stream) == 0 then return 0 end
+  return redis.call('XLEN', stream)
+end
+
+-- Undelivered intents among those that trimming took: at most *gone*, none while execution is ahead of the first left.
+local function undelivered(gone)
+  local execution = gone > 0 and group_of(INTENTS, commit.execution_group)
+  if not execution then return 0 end
+  local first = redis.call('XRANGE', INTENTS, '-', '+', 'COUNT', 1)[1][1]
+  return id_after(first, execution['last-delivered-id']) and gone or 0
+end
+
+local function move_cursor()
+  local stream = by_name(redis.call('XINFO', 'STREAM', SIGNALS))
+  local read = commit.entries_read
+  if commit.cursor_to == stream['last-generated-id'] then
+    read = stream['entries-added']
+  elseif not read and group['entries-read'] then
+    read = math.min(group['entries-read'] + commit.entries, stream['entries-added'])
+  end
+  local known = read and {'ENTRIESREAD', whole(read)} or {}
+  redis.call('XGROUP', 'SETID', SIGNALS, commit.group, commit.cursor_to, unpack(known))
+end
+
+local function publish()
+  local ids = {}
+  local before = length_of(INTENTS)
+  for place, intent in ipairs(commit.intents) do
+    ids[place] = redis.call('XADD', INTENTS, 'MAXLEN', '~', commit.intents_max, '*', 'data', intent.data)
+    redis.call('SET', KEYS[FIRST_DEDUP + place], intent.signal_id, 'PX', whole(commit.dedup_ttl_ms))
+    if not commit.reduce_only then redis.call('SADD', INFLIGHT, ids[place]) end
+  end
+  local trimmed = undelivered(before + #ids - length_of(INTENTS))
+  for _, rejected in ipairs(commit.rejects) do
+    redis.call('XADD', REJECTS, 'MAXLEN', '~', commit.rejects_max, '*',
+      'id', rejected[1], 'code', rejected[2], 'detail', rejected[3])
+  end
+  for outcome, n in pairs(commit.outcomes) do redis.call('HINCRBY', OUTCOMES, outcome, whole(n)) end
+  if #commit.acknowledge > 0 then redis.call('XACK', SIGNALS, commit.group, unpack(commit.acknowledge)) end
+  if commit.cursor_to ~= commit.cursor_from then move_cursor() end
+  local done = reply({status = 'OK', intents = ids, trimmed = trimmed})
+  redis.call('HSET', EPOCH, 'commit_id', commit.id, 'reply', done)
+  return done
+end
+
+local succeeded, result = pcall(publish)
+if succeeded then return result end
+local reason = type(result) == 'table' and result.err or tostring(result)
+redis.pcall('HSET', HALT, 'reason', 'commit failed half-way: ' .. reason, 'who', commit.holder, 'when', whole(now_ms()))
+return reply({status = 'BROKEN', reason = reason})

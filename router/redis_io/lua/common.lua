@@ -1,0 +1,67 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Put before every script, so that each rule about shared keys stands once. It runs nothing by itself.
+--
+-- kill   string  the desk's kill switch: missing, '', '0', 'GO' = active; 'REDUCE' = reduce-only; anything else = halted
+-- halt   hash    our own halt; its presence halts
+-- lease  hash    {holder, epoch, ttl_ms, release}, expires
+
+-- Redis' clock in milliseconds.
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- Whole numbers above 2^31 would print as 1.7e+12 otherwise.
+local function whole(n)
+  return string.format('%.0f', n)
+end
+
+-- Value of a string key, false when missing; a key of another type gives '(wrong type)', which no rule accepts.
+local function text_of(key)
+  local value = redis.pcall('GET', key)
+  if type(value) == 'table' then return '(wrong type)' end
+  return value
+end
+
+local function trading_state(kill_key, halt_key)
+  if redis.call('EXISTS', halt_key) == 1 then return 'halted' end
+  local kill = text_of(kill_key)
+  if not kill or kill == '' or kill == '0' or kill == 'GO' then return 'active' end
+  if kill == 'REDUCE' then return 'reduce' end
+  return 'halted'
+end
+
+-- Reply of an XINFO command as a table by field name.
+local function by_name(flat)
+  local fields = {}
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  return fields
+end
+
+-- The consumer group's fields, nil when stream or group is missing.
+local function group_of(stream, name)
+  local groups = redis.pcall('XINFO', 'GROUPS', stream)
+  if groups.err then return nil end
+  for _, flat in ipairs(groups) do
+    local group = by_name(flat)
+    if group['name'] == name then return group end
+  end
+  return nil
+end
+
+-- Milliseconds and sequence of an entry id.
+local function id_parts(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(seq)
+end
+
+local function id_after(a, b)
+  local a_ms, a_seq = id_parts(a)
+  local b_ms, b_seq = id_parts(b)
+  return a_ms > b_ms or (a_ms == b_ms and a_seq > b_seq)
+end
+
+local function lease_is_held_by(lease_key, holder, epoch)
+  local lease = redis.call('HMGET', lease_key, 'holder', 'epoch')
+  return lease[1] == holder and lease[2] == epoch
+end

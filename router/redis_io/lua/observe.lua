@@ -1,0 +1,39 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Read what a decision is made on, in one instant: time, trading state, intents in flight, open orders.
+--
+-- KEYS[1] kill         string  read
+-- KEYS[2] halt         hash    read
+-- KEYS[3] open_orders  string  read
+-- KEYS[4] inflight     set     of intent ids; those that execution has dealt with are removed
+-- KEYS[5] intents      stream  its execution group is read
+-- ARGV    execution group, in-flight TTL in ms
+-- Reply   {time_ms, state, in_flight, open_orders or nil}
+--
+-- An intent is in flight until execution acknowledges it. One that was delivered falls out after the TTL; one that was
+-- never delivered stays unless it was trimmed away. Without an execution group nothing is in flight.
+
+local function is_dealt_with(id, group)
+  if id_after(id, group['last-delivered-id']) then
+    return #redis.call('XRANGE', KEYS[5], id, id) == 0
+  end
+  local pending = redis.call('XPENDING', KEYS[5], ARGV[1], id, id, 1)
+  return #pending == 0 or pending[1][3] >= tonumber(ARGV[2])
+end
+
+local function count_in_flight()
+  local ids = redis.call('SMEMBERS', KEYS[4])
+  if #ids == 0 then return 0 end
+  local group = group_of(KEYS[5], ARGV[1])
+  local in_flight = 0
+  for _, id in ipairs(ids) do
+    if group and not is_dealt_with(id, group) then
+      in_flight = in_flight + 1
+    else
+      redis.call('SREM', KEYS[4], id)
+    end
+  end
+  return in_flight
+end
+
+local in_flight = count_in_flight()
+return {whole(now_ms()), trading_state(KEYS[1], KEYS[2]), in_flight, text_of(KEYS[3])}

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Lua scripts as typed calls. Each header in `lua/` names every key and its type."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from router.core.policy import Capacity, TradingState
+
+if TYPE_CHECKING:
+    import redis
+    from redis.commands.core import Script
+
+    from router.config import Settings
+    from router.redis_io.keys import Keys
+
+#: Lengths to which intents and rejects are trimmed, approximately (design: wire contract).
+INTENTS_MAX: Final = 10_000
+REJECTS_MAX: Final = 10_000
+_OPEN_ORDERS: Final = re.compile(rb"[0-9]{1,9}")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to commit: holder's name and the epoch that fences older holders."""
+
+    holder: str
+    epoch: str
+
+
+@dataclass(frozen=True)
+class Standby:
+    """Another router holds the lease for at most *remaining_ms* more."""
+
+    holder: str
+    remaining_ms: int
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One instant of Redis: its time, and the capacity; *open_orders_text* is what the key holds when that is a count.
+
+    *open_orders_problem* says in a word or two why it is none.
+    """
+
+    now_ms: int
+    open_orders_text: str | None
+    open_orders_problem: str
+    capacity: Capacity
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """What to publish for a signal: the JSON object *data*, guarded by *dedup_id*."""
+
+    signal_id: str
+    dedup_id: str
+    data: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit: where the cursor moves (None: it stays), what to publish, and what was counted.
+
+    *entries* is how many entries the move passes; *entries_read*, when known, is their number since the stream began.
+    """
+
+    cursor_to: str | None = None
+    entries: int = 0
+    entries_read: int | None = None
+    intents: tuple[Intent, ...] = ()
+    reduce_only: bool = False
+    open_orders_text: str | None = None
+    outcomes: dict[str, int] = field(default_factory=dict)
+    rejects: tuple[tuple[str, str, str], ...] = ()
+    acknowledge: tuple[str, ...] = ()
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The commit script's answer; its header says which status carries which field."""
+
+    status: str
+    reason: str = ""
+    intents: list[str] | dict[str, str] = []
+    trimmed: int = 0
+    stale: list[int] = []
+    duplicates: list[tuple[int, bool]] = []
+
+
+_decode = msgspec.msgpack.Decoder(Reply).decode
+
+
+class Scripts:
+    """The scripts bound to one server, one set of settings and one key catalogue."""
+
+    def __init__(self, client: redis.Redis, settings: Settings, keys: Keys) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._acquire = _register(client, "acquire")
+        self._renew = _register(client, "renew")
+        self._release = _register(client, "release")
+        self._observe = _register(client, "observe")
+        self._commit = _register(client, "commit")
+
+    def acquire(self, holder: str, release: str) -> Lease | Standby:
+        """Take the lease for *holder* running *release*, or learn who has it."""
+        reply = self._acquire(keys=[self._keys.lease, self._keys.epoch], args=[holder, self._lease_ttl_ms, release])
+        if reply[0]:
+            return Lease(holder, reply[1].decode())
+        return Standby(reply[1].decode("utf-8", "replace"), int(reply[2]))
+
+    def renew(self, lease: Lease) -> bool:
+        """Extend *lease* by its TTL; False when it is gone or another's."""
+        renewed = self._renew(keys=[self._keys.lease], args=[lease.holder, lease.epoch, self._lease_ttl_ms])
+        return renewed is not None
+
+    def release(self, lease: Lease) -> None:
+        """Give *lease* back, if it is still ours."""
+        self._release(keys=[self._keys.lease], args=[lease.holder, lease.epoch])
+
+    def observe(self) -> Observation:
+        """Read time, trading state, intents in flight and open orders in one instant."""
+        keys = self._keys
+        now_ms, state, in_flight, text = self._observe(
+            keys=[keys.kill, keys.halt, keys.open_orders, keys.inflight, keys.intents],
+            args=[self._settings.execution_group, int(self._settings.inflight_ttl_s * 1000)],
+        )
+        count = text.decode() if text is not None and _OPEN_ORDERS.fullmatch(text) else None
+        problem = "missing" if text is None else "" if count is not None else "not a count"
+        capacity = Capacity(TradingState(state.decode()), int(count) if count is not None else None, int(in_flight))
+        return Observation(int(now_ms), count, problem, capacity)
+
+    def commit(self, lease: Lease, commit_id: str, cursor: str, commit: Commit) -> Reply:
+        """Commit from *cursor* on, or learn why nothing was done. The same *commit_id* may be sent again: done once."""
+        keys = self._keys
+        packed = msgspec.msgpack.encode(
+            self._arguments(commit)
+            | {
+                "holder": lease.holder,
+                "epoch": lease.epoch,
+                "id": commit_id,
+                "cursor_from": cursor,
+                "cursor_to": commit.cursor_to or cursor,
+            }
+        )
+        fixed = [keys.lease, keys.epoch, keys.signals, keys.intents, keys.open_orders, keys.kill, keys.halt]
+        written = [keys.inflight, keys.rejects, keys.outcomes]
+        dedup = [keys.dedup(intent.dedup_id) for intent in commit.intents]
+        return _decode(self._commit(keys=[*fixed, *written, *dedup], args=[packed]))
+
+    def _arguments(self, commit: Commit) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "group": self._settings.group,
+            "execution_group": self._settings.execution_group,
+            "entries": commit.entries,
+            "intents": [{"signal_id": intent.signal_id, "data": intent.data} for intent in commit.intents],
+            "reduce_only": commit.reduce_only,
+            "outcomes": commit.outcomes,
+            "rejects": commit.rejects,
+            "acknowledge": commit.acknowledge,
+            "max_age_ms": int(self._settings.max_age_s * 1000),
+            "dedup_ttl_ms": int(self._settings.dedup_ttl_s * 1000),
+            "intents_max": INTENTS_MAX,
+            "rejects_max": REJECTS_MAX,
+        }
+        # cmsgpack has no nil in a map that a script could tell from absence, so what is unknown is left out.
+        if commit.open_orders_text is not None:
+            arguments["open_orders"] = commit.open_orders_text
+        if commit.entries_read is not None:
+            arguments["entries_read"] = commit.entries_read
+        return arguments
+
+    @property
+    def _lease_ttl_ms(self) -> int:
+        return int(self._settings.lease_ttl_s * 1000)
+
+
+def _register(client: redis.Redis, name: str) -> Script:
+    """Return the script *name* behind the common functions; `#!lua` lets a server out of memory refuse it whole."""
+    folder = resources.files("router.redis_io") / "lua"
+    common = (folder / "common.lua").read_text(encoding="utf-8")
+    return client.register_script("#!lua\n" + common + (folder / f"{name}.lua").read_text(encoding="utf-8"))
