@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything that people and CI do here. `make` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Which hosts, and further arguments of ansible-playbook.
+LAB_INVENTORY := inventory/lab
+INVENTORY ?= $(LAB_INVENTORY)
+ARGS ?=
+# The Python that makes the environment of this checkout.
+PYTHON ?= python3.11
+WHEELHOUSE_TARGETS ?= $(foreach machine,x86_64 aarch64,$(foreach python,cp310 cp311 cp312 cp313,$(python)-$(machine)))
+
+ifeq ($(wildcard $(INVENTORY)),)
+$(error There is no inventory at INVENTORY=$(INVENTORY): name a folder or a file such as inventory/production)
+endif
+
+# Ansible ignores an ansible.cfg in a world-writable folder and Molecule ignores this one anyway: hence absolute paths.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/ansible
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+STAMPS := .cache/stamps
+VENV := $(STAMPS)/venv
+FILES := ansible/ansible_collections/quantum/router/roles/router/files
+WHEEL := $(FILES)/quantum_router-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' router/__init__.py)-py3-none-any.whl
+SOURCES := $(shell find router -type f -not -name '*.pyc')
+WHEELHOUSE := $(WHEELHOUSE_TARGETS:%=$(FILES)/wheelhouse/%.zip)
+LAB := python molecule/shared/lab.py
+LAB_HOST := quantum-lab --network quantum-lab
+PLAYBOOK := ansible-playbook --inventory $(INVENTORY)
+# The lab comes up only for those who deploy to it.
+TARGET_UP := $(if $(filter $(LAB_INVENTORY) $(LAB_INVENTORY)/,$(INVENTORY)),lab-up)
+SCRIPTS := requirements/wheelhouse.py molecule/shared/lab.py $(wildcard molecule/shared/host/*.py)
+
+##@ Deploy
+.PHONY: deploy rollback recon verify
+deploy: wheel wheelhouse $(TARGET_UP) ## Put the router on the hosts of INVENTORY, prove it, undo it if it did not help
+	@$(PLAYBOOK) site.yml $(ARGS)
+
+rollback: $(VENV) ## Put back what ran before
+	@$(PLAYBOOK) rollback.yml $(ARGS)
+
+recon: wheel wheelhouse ## Show what runs on the hosts and what it publishes; changes nothing
+	@$(PLAYBOOK) quantum.router.recon $(ARGS)
+
+verify: wheel wheelhouse ## Judge the router that runs now
+	@$(PLAYBOOK) quantum.router.verify $(ARGS)
+
+##@ Lab
+.PHONY: lab-up lab-down
+lab-up: $(VENV) $(STAMPS)/lab ## Bring up the lab host: a container with the legacy router, signals and execution
+	@$(LAB) up $(LAB_HOST) --subnet 172.31.73.0/24 --ip 172.31.73.10
+
+lab-down: $(VENV) ## Remove the lab host
+	@$(LAB) down $(LAB_HOST)
+
+##@ Build
+.PHONY: setup wheel wheelhouse lock clean
+setup: $(VENV) $(STAMPS)/lab $(STAMPS)/tests ## Install what deploying, the lab and the tests need (.venv and Debian packages)
+
+wheel: $(WHEEL) ## Build the router's wheel into the collection
+
+wheelhouse: $(WHEELHOUSE) ## Collect the locked wheels for every supported Python and machine into the collection
+
+LOCK := pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-index-url \
+	--no-emit-options --annotation-style=line
+lock: $(VENV) ## Lock the newest allowed dependencies
+	@$(LOCK) --output-file=requirements/pip.txt requirements/pip.in
+	@$(LOCK) --output-file=requirements/runtime.txt pyproject.toml requirements/runtime.in
+	@$(LOCK) --output-file=requirements/dev.txt --extra=dev --constraint=requirements/runtime.txt \
+		pyproject.toml requirements/runtime.in requirements/dev.in
+
+clean: ## Remove everything built here: the lab, its image, .venv, wheels, caches
+	@if [ -x .venv/bin/python ] && command -v podman > /dev/null; then $(LAB) down $(LAB_HOST); $(LAB) clean; fi
+	@rm -rf .venv .cache .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache dist $(FILES)/*.whl $(FILES)/wheelhouse
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ Test
+.PHONY: lint test-unit test-molecule test
+lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
+	@ruff check
+	@ruff format --check
+	@mypy
+	@mypy $(SCRIPTS)
+	@yamllint --strict .
+	@git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run | xargs shellcheck
+	@ansible-lint --quiet
+
+test-unit: setup ## Unit, property and integration tests
+	@pytest --quiet tests/unit tests/property tests/integration
+
+test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own
+	@for scenario in molecule/*/molecule.yml; do \
+		name=$$(basename "$$(dirname "$$scenario")"); echo "Scenario $$name"; molecule test --scenario-name "$$name"; \
+	done
+
+test: lint test-unit test-molecule ## All of it, as CI does
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Each stamp stands for a step done; a later call finds it and does nothing.
+$(STAMPS):
+	@mkdir -p $@
+
+$(VENV): requirements/dev.txt requirements/apt.sh | $(STAMPS)
+	@requirements/apt.sh $(PYTHON)=python3 ssh=openssh-client
+	@$(PYTHON) -c 'import ensurepip' 2> /dev/null || requirements/apt.sh =python3-venv
+	@echo 'Making .venv'
+	@$(PYTHON) -m venv --clear .venv
+	@python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/lab: requirements/apt.sh | $(STAMPS)
+	@requirements/apt.sh 'podman=podman netavark aardvark-dns' runc=runc iptables=iptables mmdebstrap=mmdebstrap gpg=gpg nsenter=util-linux
+	@touch $@
+
+$(STAMPS)/tests: requirements/apt.sh | $(STAMPS)
+	@requirements/apt.sh redis-server=redis-server shellcheck=shellcheck
+	@touch $@
+
+$(WHEEL): pyproject.toml README.md $(SOURCES) | $(VENV)
+	@rm -f $(FILES)/*.whl
+	@python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir $(FILES) .
+	@touch $@
+
+$(FILES)/wheelhouse/%.zip: requirements/runtime.txt requirements/pip.txt requirements/wheelhouse.py | $(VENV)
+	@echo 'Collecting wheels for $*'
+	@python requirements/wheelhouse.py $(@D) $*
