@@ -1,0 +1,53 @@
+# Copyright (c) 2026, Quantum Router contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What on the host is no longer as the last deployment left it. Read only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import adoption, manifest
+from .layout import MANIFEST, is_legacy
+
+if TYPE_CHECKING:
+    from .host import Host
+    from .state import State
+    from .systemctl import Facts
+
+
+def drift(host: Host, facts: Facts, state: State) -> list[str]:
+    """One line per difference; empty when the live release runs untouched, or when none is live."""
+    live = host.layout.live()
+    if state.live is None or is_legacy(state.live):
+        return []
+    if live != state.live:
+        return [f"current points at {live or 'nothing'}, but {state.live} was deployed"]
+    tree = host.layout.release(live)
+    lines = [f"release {live}: {line}" for line in manifest.verify(tree)]
+    lines += [f"drop-in {path} overrides the release's unit" for path in adoption.movable_drop_ins(host, facts)]
+    installed = host.layout.units / host.unit
+    if not installed.is_file() or installed.is_symlink():
+        lines.append(f"{host.layout.host_path(installed)} is not the release's unit")
+    elif (tree / "unit").is_file() and installed.read_bytes() != (tree / "unit").read_bytes():
+        lines.append(f"{host.layout.host_path(installed)} differs from the release's unit")
+    if facts.needs_reload:
+        lines.append(f"systemd has not read {host.unit} since it changed: systemctl daemon-reload")
+    return lines + _process(host, facts, live)
+
+
+def _process(host: Host, facts: Facts, live: str) -> list[str]:
+    if facts.active_state != "active" or not facts.main_pid:
+        return [f"{host.unit} is {facts.active_state or 'unknown'}, not active"]
+    try:
+        command = host.layout.at(f"/proc/{facts.main_pid}/cmdline").read_bytes()
+    except OSError:
+        return [f"process {facts.main_pid} of {host.unit} can't be read"]
+    inside = host.layout.host_path(host.layout.release(live)).encode() + b"/"
+    if inside not in command:
+        return [f"process {facts.main_pid} does not run from release {live}"]
+    started_s = host.now() - host.monotonic() + facts.entered_us / 1e6
+    built = host.layout.release(live) / MANIFEST
+    if built.is_file() and started_s + 1 < built.stat().st_mtime:
+        return [f"process {facts.main_pid} is older than the files of release {live}"]
+    return []

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, Quantum Router contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Putting a unit's files in place, and back."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from . import adoption, durable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .adoption import Adopted, Entry
+    from .host import Host
+    from .systemctl import Facts
+
+
+def aside(path: Path, identifier: str) -> Path:
+    """Where a path waits while another release is live; systemd reads no such name.
+
+    In the same directory: coming back is a rename, which works on a full disk and keeps every attribute.
+    """
+    return path.with_name(f".{path.name}.{identifier}")
+
+
+def set_aside(path: Path, identifier: str) -> None:
+    """Move a path aside; nothing happens if it is not there."""
+    if os.path.lexists(path):
+        path.replace(aside(path, identifier))
+        durable.sync_directory(path.parent)
+
+
+def install_unit(host: Host, release: str, previous: str | None) -> None:
+    """Install a release's unit in one step; what stood there, file or link, stays beside it under `previous`."""
+    place = host.layout.units / host.unit
+    wanted = (host.layout.release(release) / "unit").read_bytes()
+    if place.is_file() and not place.is_symlink() and place.read_bytes() == wanted:
+        return
+    if previous and os.path.lexists(place):
+        keep = aside(place, previous)
+        keep.unlink(missing_ok=True)
+        os.link(place, keep, follow_symlinks=False)
+    back = aside(place, release)
+    if back.is_file() and not back.is_symlink() and back.read_bytes() == wanted:
+        back.replace(place)
+        durable.sync_directory(place.parent)
+    else:
+        durable.write(place, wanted, 0o644)
+
+
+def enable_as_before(host: Host, before: Facts) -> None:
+    """Start at boot if what was there did, or if nothing was there."""
+    enabled = before.enablement in ("enabled", "enabled-runtime") or before.load_state == "not-found"
+    # Links that another unit file left do the same under the same name, and enable would refuse to replace them.
+    if enabled and not adoption.enablement_links(host):
+        host.systemctl("enable", "--quiet", host.unit)
+
+
+def restore(host: Host, adopted: Adopted) -> list[str]:
+    """Put an adopted unit back, with links that enable it; returns the paths that were not as recorded."""
+    changed = [entry.path for entry in adopted.entries if _restore(host, adopted, entry)]
+    recorded = {entry.path for entry in adopted.entries}
+    for path in adoption.enablement_links(host):
+        # Never `systemctl disable`: of a linked unit it deletes the unit itself.
+        if path not in recorded:
+            durable.remove(host.layout.at(path))
+            changed.append(path)
+    for path in adoption.movable_drop_ins(host, host.facts()):
+        if path not in recorded:
+            set_aside(host.layout.at(path), "removed")
+            changed.append(path)
+    return changed
+
+
+def _restore(host: Host, adopted: Adopted, entry: Entry) -> bool:
+    if adoption.present(host.layout, entry):
+        return False
+    path = host.layout.at(entry.path)
+    waiting = aside(path, adopted.id)
+    if entry.kind == "absent":
+        durable.remove(path)
+        return True
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(waiting):
+        waiting.replace(path)
+        durable.sync_directory(path.parent)
+        if adoption.present(host.layout, entry):
+            return True
+    if entry.kind == "link":
+        durable.link(path, entry.target)
+        os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
+    else:
+        data = adopted.stored(host.layout, entry).read_bytes()
+        durable.write(path, data, entry.mode, (entry.uid, entry.gid))
+    return True

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, Quantum Router contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The same files as one executable: `router-release`, which travels ahead of every release."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import sys
+import zipfile
+from typing import TYPE_CHECKING
+
+from . import cli, durable
+from .errors import ReleaseError
+
+if TYPE_CHECKING:
+    from .host import Host
+
+MODULES = (
+    *("activation", "adoption", "capacity", "cli", "confirmation", "durable", "errors", "files", "host"),
+    *("identity", "layout", "manifest", "rollback", "staging", "state", "store", "systemctl"),
+)
+"""What the command needs; Ansible sends no more than this to a host."""
+
+_MAIN = b"import sys\n\nfrom release.cli import main\n\nsys.exit(main(sys.argv[1:]))\n"
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def build(interpreter: str) -> bytes:
+    """The executable's bytes; the same sources and interpreter give the same bytes, wherever they are read from."""
+    package = cli.__name__.rpartition(".")[0]
+    sources = {f"release/{name}.py": _source(f"{package}.{name}") for name in MODULES}
+    sources["release/__init__.py"] = _source(package)
+    sources["__main__.py"] = _MAIN
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in sorted(sources):
+            member = zipfile.ZipInfo(name, _EPOCH)
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, sources[name])
+    # Isolated: neither the caller's folder nor PYTHON* variables can replace a module under a tool that root runs.
+    return b"#!" + interpreter.encode() + b" -I\n" + buffer.getvalue()
+
+
+def interpreter() -> str:
+    """The system's python3 if it is the one that runs now, for it survives an upgrade; else the one that runs now."""
+    system = "/usr/bin/python3"
+    return system if os.path.realpath(system) == os.path.realpath(sys.executable) else sys.executable
+
+
+def install(host: Host, *, check: bool = False) -> bool:
+    """Put the executable on the host's path unless it is there; returns whether anything changed."""
+    wanted, place = build(interpreter()), host.layout.tool
+    if place.is_file() and place.read_bytes() == wanted and place.stat().st_mode & 0o777 == 0o755:
+        return False
+    if not check:
+        place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        durable.write(place, wanted, 0o755)
+    return True
+
+
+def _source(module: str) -> bytes:
+    spec = importlib.util.find_spec(module)
+    loader = spec.loader if spec else None
+    source = loader.get_source(module) if loader and hasattr(loader, "get_source") else None
+    if source is None:
+        raise ReleaseError(f"the source of {module} can't be read: install the collection again")
+    return str(source).encode()

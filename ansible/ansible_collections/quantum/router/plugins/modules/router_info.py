@@ -1,0 +1,175 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Quantum Router contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host is and what it runs; the work is in module_utils/release."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: router_info
+short_description: Look at a host that runs, or is to run, the quantum router
+version_added: 1.0.0
+author: Quantum Router maintainers (@quantum-router)
+description:
+  - Gathers in one task what a deployment has to know before it touches anything, and names what stands in its way.
+  - Changes nothing.
+attributes:
+  check_mode:
+    description: Changes nothing, so it does the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is no difference to show.
+    support: none
+options:
+  unit:
+    description: The systemd unit of the router.
+    type: str
+    default: quantum-ai-strategy-router.service
+  redis_url:
+    description:
+      - Address of Redis as the host sees it, with C(redis://), C(rediss://) or C(unix://).
+      - Empty means that Redis is not asked.
+    type: str
+    default: redis://127.0.0.1:6379/0
+  redis_password:
+    description: Password for Redis, used when the address has none.
+    type: str
+    default: ""
+  min_python:
+    description: The oldest Python that will do.
+    type: str
+    default: "3.10"
+"""
+
+EXAMPLES = """
+- name: Look at the host
+  quantum.router.router_info:
+    redis_url: redis://127.0.0.1:6379/0
+  register: info
+
+- name: Refuse what cannot work
+  ansible.builtin.fail:
+    msg: "{{ info.problems | join('; ') }}"
+  when: info.problems | length > 0
+"""
+
+RETURN = """
+problems:
+  description: What stands in the way of a deployment, one line each, with the way out.
+  returned: always
+  type: list
+  elements: str
+python:
+  description: C(version), C(executable), C(tag) such as C(cp311), and whether there is a C(venv) module.
+  returned: always
+  type: dict
+machine:
+  description: The architecture, such as C(x86_64).
+  returned: always
+  type: str
+os:
+  description: C(system), C(id) and C(version) of the operating system.
+  returned: always
+  type: dict
+systemd:
+  description: Whether it is C(running) the host, and its C(version).
+  returned: always
+  type: dict
+redis:
+  description: Whether it is C(reachable), its C(version), and an C(auth_error) if it refused.
+  returned: always
+  type: dict
+unit:
+  description:
+    - C(state) as systemd's ActiveState, C(load_state), C(enablement), C(fragment), C(drop_ins), C(main_pid).
+    - Whether it is C(ours), the live release's unit with nothing laid over it.
+  returned: always
+  type: dict
+releases:
+  description:
+    - C(current) is the live release; C(staged), C(known_good), C(bad) and C(withdrawn) list ids, oldest first.
+    - C(pending) is the deployment that is not judged yet, or null.
+    - C(verdicts) holds what was found by id; C(capacity_owed) what Redis has not taken back yet.
+  returned: always
+  type: dict
+drift:
+  description: What is no longer as the last deployment left it, one line each.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quantum.router.plugins.module_utils.release import adoption, preflight, redis_probe, store
+from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift
+from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
+from ansible_collections.quantum.router.plugins.module_utils.release.state import State
+from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import parse
+
+
+def _look(host: Host, redis_url: str, redis_password: str, min_python: str) -> dict[str, Any]:
+    described = preflight.describe(host)
+    problems = preflight.problems(described, min_python)
+    probe = redis_probe.probe(redis_url, redis_password) if redis_url else redis_probe.Probe()
+    facts = parse("")
+    try:
+        state = store.load(host.layout)
+        if described["systemd"]["running"]:
+            facts = host.facts()
+            adoption.refuse_foreign_drop_ins(host, facts)
+    except ReleaseError as error:
+        problems.append(str(error))
+        state = State()
+    return {
+        **described,
+        "redis": {"reachable": probe.reachable, "version": probe.version, "auth_error": probe.auth_error},
+        "unit": {
+            "state": facts.active_state,
+            "load_state": facts.load_state,
+            "enablement": facts.enablement,
+            "fragment": facts.fragment,
+            "drop_ins": list(facts.drop_ins),
+            "main_pid": facts.main_pid,
+            "ours": adoption.is_ours(host, facts),
+        },
+        "releases": {
+            "current": host.layout.live(),
+            "staged": host.layout.staged(),
+            "known_good": list(state.known_good),
+            "bad": list(state.bad),
+            "withdrawn": list(state.withdrawn),
+            "pending": asdict(state.pending) if state.pending else None,
+            "verdicts": state.verdicts,
+            "capacity_owed": state.owed,
+        },
+        "drift": drift(host, facts, state),
+        "problems": problems + ([probe.problem] if probe.problem else []),
+    }
+
+
+def main() -> None:
+    """Read the arguments, look, answer."""
+    module = AnsibleModule(
+        argument_spec={
+            "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
+            "redis_url": {"type": "str", "default": "redis://127.0.0.1:6379/0"},
+            "redis_password": {"type": "str", "default": "", "no_log": True},
+            "min_python": {"type": "str", "default": "3.10"},
+        },
+        supports_check_mode=True,
+    )
+    host = Host(unit=module.params.pop("unit"))
+    try:
+        answer = _look(host, **module.params)
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or 'the host'}: {error.strerror}")
+    module.exit_json(changed=False, **answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,347 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Quantum Router contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The release state machine for playbooks; the work is in module_utils/release."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: router_release
+short_description: Stage, back up, activate, confirm and roll back releases of the quantum router
+version_added: 1.0.0
+author: Quantum Router maintainers (@quantum-router)
+description:
+  - Moves a host from one state of its deployment to the next.
+  - Each transition is made under a lock, remembered in C(/var/lib/quantum-router/state.json), and told in
+    C(journal.jsonl) beside it.
+  - Needs nothing but Python 3.9 and systemd on the host.
+attributes:
+  check_mode:
+    description: Can predict what it would change without changing it.
+    support: full
+  diff_mode:
+    description: Shows the unit, the environment and the link to the live release before and after.
+    support: full
+options:
+  state:
+    description:
+      - V(deployer) installs the virtual environment that measures and judges, and the command C(router-release).
+      - V(staged) builds a release beside the live one, from local files alone.
+      - V(adopted) stores a unit that is not ours, byte for byte, so that it can be put back.
+      - V(activated) makes a staged release run, and waits until it says that it is ready.
+      - V(confirmed) remembers the pending release as good, and prunes old ones.
+      - V(rolled_back) returns to what ran before.
+    type: str
+    required: true
+    choices: [deployer, staged, adopted, activated, confirmed, rolled_back]
+  unit:
+    description: The systemd unit of the router.
+    type: str
+    default: quantum-ai-strategy-router.service
+  release:
+    description: Id of the release. With O(state=confirmed) a release that is not the pending one is refused.
+    type: str
+  wheel:
+    description: Path of the router's wheel on the host. Not needed in check mode.
+    type: path
+  wheelhouse:
+    description: Path of the zip with dependencies, their lock and pip on the host. Not needed in check mode.
+    type: path
+  unit_text:
+    description: The rendered unit, with the placeholder C(@RELEASE@) for the id.
+    type: str
+  environment_text:
+    description: The rendered environment file, with the placeholder C(@RELEASE@) for the id.
+    type: str
+  deployment:
+    description:
+      - Names one run. A pending deployment is confirmed only by its own name.
+      - With O(state=rolled_back), only this deployment is rolled back, and only while it is pending; without it,
+        whatever is live is.
+    type: str
+  start_timeout_s:
+    description: Seconds within which the release has to say that it is ready.
+    type: float
+    default: 60
+  capacity_delta:
+    description:
+      - By how much this deployment lowered the count of open orders (old count minus forced one).
+      - Give it with O(state=activated); a rollback, also a later one, adds it to the count again as soon as Redis
+        answers.
+      - With O(state=rolled_back) it is added to what was given at activation.
+    type: int
+    default: 0
+  verdict:
+    description: What was found, kept with the release.
+    type: dict
+    default: {}
+  to:
+    description: Id of a kept release, or of an adopted unit, to return to.
+    type: str
+  reason:
+    description: Why, for the audit journal.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = """
+- name: Back up what runs now
+  quantum.router.router_release:
+    state: adopted
+
+- name: Activate the release
+  quantum.router.router_release:
+    state: activated
+    release: 1.0.0-0123456789ab
+    deployment: 20260101T120000Z
+  register: activated
+
+- name: Return to what ran before
+  quantum.router.router_release:
+    state: rolled_back
+    reason: asked for by hand
+"""
+
+RETURN = """
+venv:
+  description: The deployer's virtual environment; null in check mode while its files are not on the host.
+  returned: O(state=deployer)
+  type: str
+release:
+  description: Id of the release.
+  returned: O(state=staged), O(state=activated), O(state=confirmed)
+  type: str
+adopted:
+  description: Id of the adopted unit, null when there was none or the unit is ours.
+  returned: O(state=adopted)
+  type: str
+files:
+  description: Paths in the backup.
+  returned: O(state=adopted)
+  type: list
+  elements: str
+previous:
+  description: What a rollback of this deployment returns to, null on the first installation.
+  returned: O(state=activated)
+  type: str
+activated_at_ms:
+  description: When the release was ready, Unix time in milliseconds. Not in check mode.
+  returned: O(state=activated)
+  type: int
+main_pid:
+  description: The release's main process. Not in check mode.
+  returned: O(state=activated)
+  type: int
+gap_ms:
+  description: How long no router was running, null when none ran before. Not in check mode.
+  returned: O(state=activated)
+  type: int
+pruned:
+  description: Ids of the releases that were removed.
+  returned: O(state=confirmed)
+  type: list
+  elements: str
+from:
+  description: What ran before the rollback.
+  returned: O(state=rolled_back)
+  type: str
+to:
+  description: What was returned to, null for the host as it was before the first release.
+  returned: O(state=rolled_back)
+  type: str
+active:
+  description: Whether the unit runs now; a unit that was stopped when it was adopted stays stopped.
+  returned: O(state=rolled_back)
+  type: bool
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quantum.router.plugins.module_utils.release import (
+    activation,
+    adoption,
+    confirmation,
+    manifest,
+    rollback,
+    staging,
+    store,
+    tool,
+)
+from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
+from ansible_collections.quantum.router.plugins.module_utils.release.layout import PLACEHOLDER
+
+
+def _deployer(module: AnsibleModule, host: Host) -> dict[str, Any]:
+    wheel, wheelhouse = Path(module.params["wheel"]), Path(module.params["wheelhouse"])
+    if module.check_mode and not (wheel.is_file() and wheelhouse.is_file()):
+        return {"changed": True, "venv": None}
+    venv = staging.deployer_venv(host, wheel, wheelhouse)
+    missing = bool(manifest.verify(venv.parent))
+    built = missing if module.check_mode else staging.stage_deployer(host, wheel, wheelhouse)
+    installed = tool.install(host, check=module.check_mode)
+    return {"changed": built or installed, "venv": str(venv)}
+
+
+def _staged(module: AnsibleModule, host: Host) -> dict[str, Any]:
+    given = module.params
+    before = _live_texts(host)
+    if module.check_mode:
+        changed = staging.needs_release(host, given["release"])
+    else:
+        wheel, wheelhouse = Path(given["wheel"]), Path(given["wheelhouse"])
+        changed = staging.stage_release(
+            host, given["release"], wheel, wheelhouse, given["unit_text"], given["environment_text"]
+        )
+    texts = (given["unit_text"], given["environment_text"])
+    unit, environment = (text.replace(PLACEHOLDER, given["release"]) for text in texts)
+    after = {**before, "unit": unit, "environment": environment} if changed else before
+    return {"changed": changed, "release": given["release"], "diff": _diff(before, after)}
+
+
+def _adopted(module: AnsibleModule, host: Host) -> dict[str, Any]:
+    adopted, changed = adoption.adopt(host, check=module.check_mode)
+    files = [entry.path for entry in adopted.entries if entry.kind != "absent"] if adopted else []
+    return {"changed": changed, "adopted": adopted.id if adopted else None, "files": files}
+
+
+def _activated(module: AnsibleModule, host: Host) -> dict[str, Any]:
+    release, deployment = module.params["release"], module.params["deployment"]
+    before = _live_texts(host)
+    after = _texts(host, release)
+    if module.check_mode:
+        changed, previous = activation.check(host, release, deployment)
+        return {"changed": changed, "release": release, "previous": previous, "diff": _diff(before, after)}
+    timeout_s, delta = module.params["start_timeout_s"], module.params["capacity_delta"]
+    done = activation.activate(host, release, deployment, timeout_s, delta)
+    return {**vars(done), "release": release, "diff": _diff(before, after)}
+
+
+def _confirmed(module: AnsibleModule, host: Host) -> dict[str, Any]:
+    release, deployment = module.params["release"], module.params["deployment"]
+    state = store.load(host.layout)
+    if confirmation.is_confirmed(state, deployment):
+        return {"changed": False, "release": state.live, "pruned": []}
+    if module.check_mode:
+        return {"changed": True, "release": release, "pruned": []}
+    if state.pending and release not in (None, state.pending.release):
+        raise ReleaseError(f"release {release} is not the pending one: {state.pending.release} is")
+    release, pruned = confirmation.confirm(host, deployment, module.params["verdict"])
+    return {"changed": True, "release": release, "pruned": pruned}
+
+
+def _rolled_back(module: AnsibleModule, host: Host) -> dict[str, Any]:
+    given = module.params
+    before = _live_texts(host)
+    if module.check_mode:
+        state = store.load(host.layout)
+        move = rollback.plan(host, state, given["to"], given["deployment"])
+        if move is None:
+            return {"changed": False, "from": state.live, "to": state.live, "active": host.facts().active}
+        after = _texts(host, move.target)
+        active = move.target is not None
+        return {"changed": True, "from": move.origin, "to": move.target, "active": active, "diff": _diff(before, after)}
+    done = rollback.rollback(
+        host,
+        to=given["to"],
+        deployment=given["deployment"],
+        reason=given["reason"],
+        capacity_delta=given["capacity_delta"],
+    )
+    for warning in done.warnings:
+        module.warn(warning)
+    moved = {"changed": done.changed, "from": done.origin, "to": done.target, "active": done.active}
+    return {**moved, "diff": _diff(before, _live_texts(host))}
+
+
+def _live_texts(host: Host) -> dict[str, str]:
+    live = host.layout.live()
+    place = host.layout.units / host.unit
+    texts = {"unit": _read(place), "environment": "", "current": str(live or "")}
+    if live:
+        texts["environment"] = _read(host.layout.releases / live / "environment")
+    return texts
+
+
+def _texts(host: Host, target: str | None) -> dict[str, str]:
+    """What would be live with the target; an adopted unit's bytes are where its manifest says."""
+    if target is None or target.startswith("legacy-"):
+        texts = {"unit": "", "environment": "", "current": ""}
+        for entry in adoption.read(host.layout, target).entries if target else ():
+            if entry.kind == "file" and entry.path.endswith("/" + host.unit):
+                texts["unit"] = _read(host.layout.adopted / target / "files" / entry.sha256)
+        return texts
+    tree = host.layout.release(target)
+    return {"unit": _read(tree / "unit"), "environment": _read(tree / "environment"), "current": target}
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def _diff(before: dict[str, str], after: dict[str, str]) -> list[dict[str, str]]:
+    # A Redis URL may carry a password.
+    hidden = re.compile(r"(://[^/@\s:]*:)[^@\s]*@")
+    return [
+        {
+            "before_header": name,
+            "after_header": name,
+            "before": hidden.sub(r"\1***@", before[name]),
+            "after": hidden.sub(r"\1***@", after[name]),
+        }
+        for name in before
+        if before[name] != after[name]
+    ]
+
+
+_TRANSITIONS = {
+    "deployer": _deployer,
+    "staged": _staged,
+    "adopted": _adopted,
+    "activated": _activated,
+    "confirmed": _confirmed,
+    "rolled_back": _rolled_back,
+}
+
+
+def main() -> None:
+    """Read the arguments, make the transition, answer."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "required": True, "choices": list(_TRANSITIONS)},
+            "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
+            "release": {"type": "str"},
+            "wheel": {"type": "path"},
+            "wheelhouse": {"type": "path"},
+            "unit_text": {"type": "str"},
+            "environment_text": {"type": "str"},
+            "deployment": {"type": "str"},
+            "start_timeout_s": {"type": "float", "default": 60},
+            "capacity_delta": {"type": "int", "default": 0},
+            "verdict": {"type": "dict", "default": {}},
+            "to": {"type": "str"},
+            "reason": {"type": "str", "default": ""},
+        },
+        required_if=[
+            ("state", "deployer", ("wheel", "wheelhouse")),
+            ("state", "staged", ("release", "wheel", "wheelhouse", "unit_text", "environment_text")),
+            ("state", "activated", ("release", "deployment")),
+            ("state", "confirmed", ("deployment",)),
+        ],
+        supports_check_mode=True,
+    )
+    try:
+        result = _TRANSITIONS[module.params["state"]](module, Host(unit=module.params["unit"]))
+    except ReleaseError as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or 'the host'}: {error.strerror}")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
