@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -12,21 +13,26 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 import redis
 
 from router import __version__
+from router import check as _check
 from router.config import Settings, load
 from router.errors import RedisUnavailableError, RouterError
 from router.log import open_log
 from router.notify import ServiceManager
-from router.redis_io.keys import catalogue
+from router.redis_io.capacity import change_open_orders
+from router.redis_io.client import connect
+from router.redis_io.keys import Keys, catalogue
 from router.service import Service
 from router.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 USAGE_EXIT_CODE = 64
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class _Commands(click.Group):
@@ -73,7 +79,38 @@ def run(holder: str, release: str) -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_json_option
+def check(*, as_json: bool) -> None:
+    """Check settings, Redis, rights and scripts; has no effect. Warnings do not fail it."""
+    with _redis() as (client, settings, keys):
+        report = _check.check(client, settings, keys)
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+    for line in report.warnings:
+        click.echo(f"warning: {line}", err=True)
+    if report.problems:
+        raise RedisUnavailableError("\n".join(report.problems))
+    if not as_json:
+        click.echo(f"ok: settings, Redis {report.redis_version}, rights, scripts")
+
+
+@main.command()
+@click.option("--create", is_flag=True, help="Create it as 0 if it is missing.")
+@click.option("--force", type=click.IntRange(0, 999_999_999), help="Set it, whatever it is.")
+@click.option("--add", type=int, help="Change it by this much, never below 0.")
+@_json_option
+def capacity(*, create: bool, force: int | None, add: int | None, as_json: bool) -> None:
+    """Show the count of open orders, or change it on purpose."""
+    if sum((create, force is not None, add is not None)) > 1:
+        raise click.UsageError("--create, --force and --add exclude each other: give one of them")
+    with _redis() as (client, _settings, keys):
+        change = change_open_orders(client, keys, create=create, force=force, add=add)
+    text = change.after if change.after == change.before else f"{change.before} -> {change.after}"
+    click.echo(msgspec.json.encode(change) if as_json else f"{keys.open_orders}: {text}")
+
+
+@main.command()
+@_json_option
 def version(*, as_json: bool) -> None:
     """Print the version."""
     facts = {"version": __version__, "python": platform.python_version(), "redis_py": redis.__version__}
@@ -88,5 +125,9 @@ def _stop_on_signals() -> Callable[[], bool]:
     return lambda: bool(received)
 
 
-def _settings() -> Settings:
-    return load(os.environ)
+@contextlib.contextmanager
+def _redis() -> Iterator[tuple[redis.Redis, Settings, Keys]]:
+    """Yield a client, the settings and the keys of this environment."""
+    settings = load(os.environ)
+    with contextlib.closing(connect(settings)) as client:
+        yield client, settings, catalogue(settings)

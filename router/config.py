@@ -196,7 +196,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             problems.append(f"{name}={shown} {error}")
     for name in sorted(environ):
         if name.startswith("ROUTER_") and name not in CATALOGUE:
-            near = difflib.get_close_matches(name, CATALOGUE, n=1)
+            near = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.8)
             hint = f"did you mean {near[0]}?" if near else "remove it"
             problems.append(f"{name} is not a setting: {hint}")
     settings = Settings(**values)

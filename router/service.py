@@ -73,6 +73,7 @@ class Service:
         with contextlib.closing(connect(self._settings)) as client:
             require_supported_server(client)
             scripts = Scripts(client, self._settings, keys)
+            scripts.load()
             lease = self._lease(scripts)
             if lease is None:
                 return

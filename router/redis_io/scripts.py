@@ -100,11 +100,17 @@ class Scripts:
     def __init__(self, client: redis.Redis, settings: Settings, keys: Keys) -> None:
         self._settings = settings
         self._keys = keys
-        self._acquire = _register(client, "acquire")
-        self._renew = _register(client, "renew")
-        self._release = _register(client, "release")
-        self._observe = _register(client, "observe")
-        self._commit = _register(client, "commit")
+        self._client = client
+        self._acquire = register(client, "acquire")
+        self._renew = register(client, "renew")
+        self._release = register(client, "release")
+        self._observe = register(client, "observe")
+        self._commit = register(client, "commit")
+
+    def load(self) -> None:
+        """Load every script into the server, so that one it cannot compile shows now."""
+        for script in (self._acquire, self._renew, self._release, self._observe, self._commit):
+            self._client.script_load(script.script)
 
     def acquire(self, holder: str, release: str) -> Lease | Standby:
         """Take the lease for *holder* running *release*, or learn who has it."""
@@ -179,8 +185,11 @@ class Scripts:
         return int(self._settings.lease_ttl_s * 1000)
 
 
-def _register(client: redis.Redis, name: str) -> Script:
-    """Return the script *name* behind the common functions; `#!lua` lets a server out of memory refuse it whole."""
+def register(client: redis.Redis, name: str) -> Script:
+    """Return the script of the file *name* behind the common functions.
+
+    A server out of memory refuses a script that begins with `#!lua` as a whole, before its first write.
+    """
     folder = resources.files("router.redis_io") / "lua"
     common = (folder / "common.lua").read_text(encoding="utf-8")
     return client.register_script("#!lua\n" + common + (folder / f"{name}.lua").read_text(encoding="utf-8"))

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the service could run here: asked before a deployment and by people, without any effect on Redis' data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from router.redis_io.client import require_supported_server
+from router.redis_io.rights import commands, types
+from router.redis_io.scripts import Scripts, register
+
+if TYPE_CHECKING:
+    import redis
+
+    from router.config import Settings
+    from router.redis_io.keys import Keys
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What `check` found: *problems* keep the service from working, *warnings* weaken its promises. One line each."""
+
+    redis_version: str
+    problems: list[str]
+    warnings: list[str]
+
+
+def check(client: redis.Redis, settings: Settings, keys: Keys) -> Report:
+    """Ask the server behind *client* for version, scripts, rights, key types and durability.
+
+    Raises:
+        RedisUnavailableError: the server is too old.
+        redis.RedisError: it does not answer, or refuses even to be asked.
+    """
+    version = require_supported_server(client)
+    Scripts(client, settings, keys).load()
+    wanted = commands(keys, settings)
+    denied = register(client, "allowed")(args=[msgspec.msgpack.encode(wanted)])
+    problems = [f"the user may not {' '.join(wanted[place - 1][:3])}: allow it in the ACL" for place in denied]
+    for key, kind in types(keys).items():
+        found = cast("bytes", client.type(key)).decode()
+        if found not in {"none", kind}:
+            problems.append(f"key {key} is a {found}, not a {kind}: rename or remove it")
+    return Report(version, problems, _durability(client))
+
+
+def _durability(client: redis.Redis) -> list[str]:
+    policy = client.info("memory")["maxmemory_policy"]
+    warnings = []
+    if policy != "noeviction":
+        warnings.append(f"maxmemory-policy is {policy}: evicted dedup keys let a signal be published twice")
+    if not client.info("persistence")["aof_enabled"]:
+        warnings.append("appendonly is off: a restart of Redis forgets what was published")
+    return warnings

@@ -1,0 +1,11 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Change the count of open orders by a difference, never below 0; execution goes on counting meanwhile.
+--
+-- KEYS[1] open_orders  string
+-- ARGV    difference (whole number, may be negative)
+-- Reply   {before or nil, after}
+
+local before = text_of(KEYS[1])
+local after = whole(math.max(0, (tonumber(before or 0) or 0) + tonumber(ARGV[1])))
+redis.call('SET', KEYS[1], after)
+return {before, after}
