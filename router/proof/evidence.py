@@ -60,11 +60,10 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class RedisState(msgspec.Struct, frozen=True):
-    """What one look into Redis shows besides the streams; all unknown when Redis did not answer."""
+    """What Redis holds besides the streams; all unknown when it did not answer."""
 
     governor: Governor = Governor()
     capacity: Capacity = Capacity()
-    dedup_keys: int | None = None
     execution: Execution = Execution()
     safe_mode: str | None = None
     redis_version: str | None = None

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Watching a release after its activation until the verdict is certain."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import redis
+
+from router.proof.evidence import Look, Policy, RedisState, Release, Service, Soaked
+from router.proof.judge import Verdict, certain, judge
+from router.proof.snapshot import count_dedup_keys, frame, one_line, ratio, read_state, with_lease
+from router.proof.streams import IntentTally, Pages, SignalTally
+from router.redis_io.scripts import Scripts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from router.config import Settings
+    from router.proof.criteria import Thresholds
+    from router.proof.evidence import Snapshot
+    from router.proof.host import Host
+    from router.redis_io.keys import Keys
+
+#: Seconds between looks, and between judgements (those read the journal, so they are fewer).
+LOOK_EVERY_S: Final = 1.0
+JUDGE_EVERY_S: Final = 3.0
+
+
+class Soak(msgspec.Struct, frozen=True):
+    """What a soak saw, and the verdict that ended it."""
+
+    after: Soaked
+    verdict: Verdict
+
+
+def soak(
+    look: Callable[[], Look],
+    evidence: Callable[[Sequence[Look]], Soaked],
+    before: Snapshot,
+    span_s: tuple[float, float],
+    clock_s: Callable[[], float],
+    sleep: Callable[[float], None],
+    thresholds: Thresholds | None = None,
+) -> Soak:
+    """Look every second and judge every third until the verdict is certain, or *span_s* (least, most) has passed.
+
+    *clock_s* is monotonic. A look that takes long, since Redis does not answer, delays the next one.
+    """
+    min_s, max_s = span_s
+    start_s = clock_s()
+    judged_s = float("-inf")
+    looks: list[Look] = []
+    while True:
+        looks.append(look())
+        elapsed_s = clock_s() - start_s
+        if elapsed_s - judged_s >= JUDGE_EVERY_S or elapsed_s >= max_s:
+            after = evidence(looks)
+            verdict = judge(before, after, thresholds)
+            if certain(verdict, elapsed_s, min_s, max_s):
+                return Soak(after, verdict)
+            judged_s = elapsed_s
+        sleep(LOOK_EVERY_S)
+
+
+def prove(watch: Watch, before: Snapshot, span_s: tuple[float, float], thresholds: Thresholds | None = None) -> Soak:
+    """Soak on a real host with real clocks: `soak` with what *watch* sees, its end completed by the dedup keys."""
+    done = soak(watch.look, watch.evidence, before, span_s, time.monotonic, time.sleep, thresholds)
+    return Soak(msgspec.structs.replace(done.after, dedup_keys=watch.dedup_keys()), done.verdict)
+
+
+class Watch:
+    """The eyes of a soak on a real host: looks, and all of them together as evidence.
+
+    *activated_ms* is when *release* was activated, by the host's clock.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        settings: Settings,
+        keys: Keys,
+        unit: str,
+        host: Host,
+        release: Release,
+        activated_ms: int,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._keys = keys
+        self._unit = unit
+        self._host = host
+        self._release = release
+        self._activated_ms = activated_ms
+        self._scripts = Scripts(client, settings, keys)
+        #: Redis' clock minus the host's; taken to be none until Redis has answered once.
+        self._skew_ms = 0
+        self._signals: SignalTally | None = None
+        self._intents: IntentTally | None = None
+        #: What the last look had counted: a look that fails half-way leaves its signals to the next one.
+        self._counted = (0, 0, 0)
+
+    def look(self) -> Look:
+        """Look once. Redis not answering is something seen: the look then says so, and counts nothing."""
+        service, _age_s = self._host.service(self._unit)
+        try:
+            return self._look(service)
+        except redis.RedisError as error:
+            at_ms = self._host.wall_ms + self._skew_ms
+            return Look(at_ms=at_ms, service=service, error=f"Redis unavailable: {one_line(error)}")
+
+    def evidence(self, looks: Sequence[Look]) -> Soaked:
+        """Return everything seen in *looks*; with Redis away now, its state is unknown and the counts stand.
+
+        The dedup keys are left out: counting them takes a scan, and this is called every few seconds.
+        """
+        now_ms = looks[-1].at_ms
+        try:
+            state = read_state(self._client, self._settings, self._keys, now_ms)
+        except redis.RedisError:
+            state = RedisState()
+        decided = [look for look in looks if look.at_ms <= now_ms - self._settings.window_s * 1000]
+        signals = sum(look.signals_since_last for look in decided)
+        intents, times_ms = (self._intents.count, list(self._intents.times_ms)) if self._intents else (0, [])
+        journal = self._host.journal(self._unit, self._activated_ms)
+        return Soaked(
+            **frame(now_ms, self._activated_ms + self._skew_ms),
+            signals=signals,
+            eligible=sum(look.eligible_since_last for look in decided),
+            intents=intents,
+            publish_ratio=ratio(intents, signals),
+            service=looks[-1].service,
+            events=journal.events if journal else None,
+            intents_ms=times_ms,
+            looks=list(looks),
+            settings=Policy(**{name: getattr(self._settings, name) for name in Policy.__struct_fields__}),
+            release=self._release,
+            log_sample=journal.sample if journal else [],
+            **msgspec.structs.asdict(state),
+        )
+
+    def dedup_keys(self) -> int | None:
+        """Count the ids remembered as published; None when Redis does not answer."""
+        try:
+            return count_dedup_keys(self._client, self._keys)
+        except redis.RedisError:
+            return None
+
+    def _look(self, service: Service) -> Look:
+        seen = self._scripts.observe()
+        self._skew_ms = seen.now_ms - self._host.wall_ms
+        signals, intents = self._tallies()
+        until_ms = seen.now_ms - 1  # this millisecond may bring more
+        intents.advance(until_ms)
+        signals.advance(until_ms)
+        service = with_lease(self._client, self._keys, service)
+        counted = (signals.tradeable, signals.eligible, signals.confident)
+        new = [total - before for total, before in zip(counted, self._counted, strict=True)]
+        self._counted = counted
+        return Look(
+            at_ms=seen.now_ms,
+            open_orders=seen.capacity.open_orders,
+            in_flight=seen.capacity.in_flight,
+            trading_state=seen.capacity.state,
+            signals_since_last=new[0],
+            eligible_since_last=new[1],
+            super_since_last=new[2],
+            service=service,
+        )
+
+    def _tallies(self) -> tuple[SignalTally, IntentTally]:
+        """Return both tallies, begun at the activation once Redis' clock is known."""
+        if self._signals is None or self._intents is None:
+            since_ms = self._activated_ms + self._skew_ms
+            self._signals = SignalTally(Pages(self._client, self._keys.signals, since_ms), self._settings)
+            self._intents = IntentTally(Pages(self._client, self._keys.intents, since_ms), self._release.id)
+        return self._signals, self._intents

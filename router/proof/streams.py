@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counting signals and intents in their streams by pages, so that no stream is ever held in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
+
+from router.core.entry_id import order
+from router.core.signal import Signal, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import redis
+
+    from router.config import Settings
+
+Fields = dict[bytes, bytes]
+
+#: Entries that one reply may hold.
+PAGE: Final = 1000
+_TRUE: Final = frozenset({"true", "1", "yes"})
+
+
+class _Marks(msgspec.Struct):
+    """What the count asks of an intent; a foreign router may write anything there."""
+
+    reduce_only: Any = None
+    release: Any = None
+
+
+class Pages:
+    """The entries of a stream from *since_ms* (Redis' clock, included) on; remembers where it stands."""
+
+    def __init__(self, client: redis.Redis, stream: str, since_ms: int) -> None:
+        self._client = client
+        self._stream = stream
+        self._start = str(max(0, since_ms))
+
+    def until(self, until_ms: int) -> Iterator[tuple[str, Fields]]:
+        """Yield what follows the last entry yielded, up to *until_ms* (included)."""
+        page: list[Any] = [None] * PAGE
+        while len(page) == PAGE:
+            reply = self._client.xrange(self._stream, self._start, str(until_ms), count=PAGE)
+            page = cast("list[tuple[bytes, Fields]]", reply)
+            for raw_id, fields in page:
+                entry_id = raw_id.decode()
+                self._start = f"({entry_id}"
+                yield entry_id, fields
+
+
+class SignalTally:
+    """Counts signals: *tradeable* ones, those *eligible* below the target, and the *confident* ones at the target."""
+
+    def __init__(self, pages: Pages, settings: Settings) -> None:
+        self.tradeable = 0
+        self.eligible = 0
+        self.confident = 0
+        self._pages = pages
+        self._settings = settings
+
+    def advance(self, until_ms: int) -> None:
+        """Count what came up to *until_ms* (included)."""
+        for entry_id, fields in self._pages.until(until_ms):
+            signal = parse(entry_id, fields)
+            if isinstance(signal, Signal) and not signal.reduce_only:
+                self.tradeable += 1
+                self.eligible += signal.confidence >= self._settings.min_confidence
+                self.confident += signal.confidence >= self._settings.super_confidence
+
+
+class IntentTally:
+    """Counts intents that are not reduce-only; *times_ms* are those of the ones that name no other release.
+
+    An intent without a release counts as *release*'s own, so that leaving it out hides nothing.
+    """
+
+    def __init__(self, pages: Pages, release: str | None = None) -> None:
+        self.count = 0
+        self.times_ms: list[int] = []
+        self._pages = pages
+        self._release = release
+
+    def advance(self, until_ms: int) -> None:
+        """Count what came up to *until_ms* (included)."""
+        for entry_id, fields in self._pages.until(until_ms):
+            try:
+                marks = msgspec.json.decode(fields.get(b"data", b"{}"), type=_Marks)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                marks = _Marks()
+            if str(marks.reduce_only).lower() in _TRUE:
+                continue
+            self.count += 1
+            named = marks.release if isinstance(marks.release, str) else ""
+            if named in {"", self._release}:
+                self.times_ms.append(order(entry_id)[0])

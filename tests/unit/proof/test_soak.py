@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop of a soak, by a clock that only sleeping moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from router.proof.criteria import Status
+from router.proof.soak import soak
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from router.proof.evidence import Look, Soaked
+    from tests.unit.proof.conftest import Make
+
+
+class Stage:
+    """A host that shows `look(second)` at each look and `evidence(looks)` at each judgement."""
+
+    def __init__(self, look: Callable[[float], Look], evidence: Callable[[Sequence[Look]], Soaked]) -> None:
+        self.now_s = 0.0
+        self.judged_at_s: list[float] = []
+        self._look = look
+        self._evidence = evidence
+
+    def look(self) -> Look:
+        """Show the host now."""
+        return self._look(self.now_s)
+
+    def evidence(self, looks: Sequence[Look]) -> Soaked:
+        """Show what was seen, and note when it was asked for."""
+        self.judged_at_s.append(self.now_s)
+        return self._evidence(looks)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now_s += seconds
+
+    def soak(self, before: Any, span_s: tuple[float, float]) -> Any:
+        """Run the loop on this stage."""
+        return soak(self.look, self.evidence, before, span_s, lambda: self.now_s, self.sleep)
+
+
+def test_pass_waits_for_the_minimum(make_before: Make, make_after: Make, make_look: Make) -> None:
+    """A release that is good from the start is watched to the minimum, judged every third second."""
+    stage = Stage(lambda now_s: make_look(at_ms=int(now_s * 1000)), lambda looks: make_after(looks=list(looks)))
+    done = stage.soak(make_before(), (30.0, 300.0))
+    assert (done.verdict.verdict, stage.now_s) == (Status.PASSED, 30.0)
+    assert stage.judged_at_s == [float(second) for second in range(0, 31, 3)]
+    assert len(done.after.looks) == 31
+
+
+def test_fail_ends_at_once(make_before: Make, make_after: Make, make_look: Make) -> None:
+    """Redis that goes away at 4 s ends the soak at the next judgement: capacity is not known."""
+    stage = Stage(
+        lambda now_s: (
+            make_look(at_ms=int(now_s * 1000))
+            if now_s < 4
+            else make_look(at_ms=int(now_s * 1000), open_orders=None, error="Redis unavailable: refused")
+        ),
+        lambda looks: make_after(looks=list(looks)),
+    )
+    done = stage.soak(make_before(), (30.0, 300.0))
+    assert (done.verdict.verdict, stage.now_s) == (Status.FAILED, 6.0)
+    assert done.verdict.why == "capacity known: Redis unavailable: refused (3 of 7 looks)"
+
+
+def test_uncertain_goes_on_to_the_maximum(make_before: Make, make_after: Make, make_look: Make) -> None:
+    """Without a signal nothing can be told: the soak ends at the maximum, inconclusive."""
+    stage = Stage(
+        lambda now_s: make_look(at_ms=int(now_s * 1000)),
+        lambda looks: make_after(looks=list(looks), signals=0, intents=0, intents_ms=[]),
+    )
+    done = stage.soak(make_before(), (10.0, 40.0))
+    assert (done.verdict.verdict, stage.now_s) == (Status.INCONCLUSIVE, 40.0)
+
+
+def test_becomes_certain(make_before: Make, make_after: Make, make_look: Make) -> None:
+    """Enough signals after the minimum turn inconclusive into a pass at the next judgement."""
+    stage = Stage(
+        lambda now_s: make_look(at_ms=int(now_s * 1000)),
+        lambda looks: make_after(looks=list(looks), signals=130 if len(looks) > 20 else 0),
+    )
+    done = stage.soak(make_before(), (10.0, 40.0))
+    assert (done.verdict.verdict, stage.now_s) == (Status.PASSED, 21.0)
