@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A window counts every entry once and keeps the same candidates in any order of arrival."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.config import Settings
+from router.core.policy import best_per_symbol
+from router.core.window import MAX_REJECTS, MAX_SYMBOLS, Outcome, Window
+
+NOW_MS = 1_000_000
+AGES_MS = st.sampled_from([-20_000, -10_001, -10_000, 0, 5_000, 10_000, 10_001, 50_000])
+
+
+def fields(**changes: Any) -> dict[bytes, bytes]:
+    """The fields of a good signal with *changes*."""
+    good = {"symbol": "BTCUSDT", "side": "buy", "confidence": 0.8, "position_size_usd": 100}
+    return {b"payload": json.dumps({**good, **changes}).encode()}
+
+
+entries = st.lists(
+    st.tuples(
+        AGES_MS,
+        st.fixed_dictionaries(
+            {
+                "symbol": st.sampled_from(["A", "B", "C", "!"]),
+                "side": st.sampled_from(["buy", "sell", "hold", "?"]),
+                "confidence": st.sampled_from([0.5, 0.75, 0.8, 0.95, 2]),
+                "correlation_id": st.sampled_from(["", "x", "y", "z"]),
+                "reduce_only": st.booleans(),
+            }
+        ),
+    ),
+    max_size=30,
+)
+
+
+def take_all(entries: list[tuple[str, dict[bytes, bytes]]]) -> tuple[Window, int]:
+    """A window that took *entries*, and how many of them were reduce-only."""
+    window = Window("0-0", Settings())
+    reduce_only = sum(window.take(entry_id, f, NOW_MS, 0.0) is not None for entry_id, f in entries)
+    window.close()
+    return window, reduce_only
+
+
+@given(entries)
+def test_every_entry_is_counted_once(drawn: list[tuple[int, dict[str, Any]]]) -> None:
+    """Counted outcomes, candidates and reduce-only signals add up to what was taken."""
+    window, reduce_only = take_all([(f"{NOW_MS - age}-{i}", fields(**f)) for i, (age, f) in enumerate(drawn)])
+    assert len(drawn) == window.passed == window.outcomes.total() + len(window.candidates) + reduce_only
+
+
+@given(entries, st.randoms(use_true_random=False))
+def test_candidates_do_not_depend_on_the_order_of_arrival(drawn: list[tuple[int, dict[str, Any]]], random: Any) -> None:
+    """The same entries in another order leave the same candidates and the same counts."""
+    arrived = [(f"{NOW_MS - age}-{i}", fields(**f)) for i, (age, f) in enumerate(drawn)]
+    shuffled = random.sample(arrived, len(arrived))
+    first, second = take_all(arrived)[0], take_all(shuffled)[0]
+    assert (first.candidates, first.outcomes) == (second.candidates, second.outcomes)
+
+
+@given(AGES_MS)
+def test_an_entry_is_stale_above_the_maximum_age_and_rejected_beyond_it_in_the_future(age: int) -> None:
+    """Exactly 10 s is still fresh on both sides."""
+    window, _ = take_all([(f"{NOW_MS - age}-0", fields())])
+    expected = {Outcome.STALE: 1} if age > 10_000 else {Outcome.REJECTED: 1} if age < -10_000 else {}
+    assert expected == dict(window.outcomes)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(1, 2500))
+def test_at_most_1024_symbols_are_kept_and_they_are_the_best(extra: int) -> None:
+    """Whatever number of symbols comes, the worst beyond 1,024 leave as not chosen."""
+    total = MAX_SYMBOLS + extra
+    arrived = [(f"{NOW_MS}-{i}", fields(symbol=f"S{i}", confidence=0.75 + (i % 97) / 400)) for i in range(total)]
+    window, _ = take_all(arrived)
+    everything = Window("0-0", Settings())
+    for entry_id, f in arrived:
+        everything.take(entry_id, f, NOW_MS, 0.0)
+    assert len(window.candidates) == MAX_SYMBOLS
+    assert extra == window.outcomes[Outcome.NOT_CHOSEN]
+    worst_kept = best_per_symbol(window.candidates.values())[-1].confidence
+    assert worst_kept >= sorted((0.75 + (i % 97) / 400 for i in range(total)), reverse=True)[MAX_SYMBOLS - 1] - 1e-9
+
+
+def test_rejects_beyond_the_limit_are_counted_but_not_kept() -> None:
+    """A flood of garbage does not grow memory."""
+    window, _ = take_all([(f"{NOW_MS}-{i}", {b"payload": b"garbage"}) for i in range(MAX_REJECTS + 5)])
+    assert (len(window.rejects), window.outcomes[Outcome.REJECTED]) == (MAX_REJECTS, MAX_REJECTS + 5)
