@@ -88,7 +88,7 @@ lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
 	@mypy $(SCRIPTS)
 	@yamllint --strict .
 	@git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run | xargs shellcheck
-	@ansible-lint --quiet
+	@ansible-lint -q
 
 test-unit: setup ## Unit, property and integration tests
 	@pytest --quiet tests/unit tests/property tests/integration

@@ -26,15 +26,14 @@ fi
 echo "Installing$packages"
 $sudo apt-get update --quiet=2
 # shellcheck disable=SC2086  # one word a package
-$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends $packages > /dev/null
+$sudo env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install --yes --quiet=2 --no-install-recommends $packages > /dev/null
 
 case "$packages" in
   *redis-server*)
     # Only the binary is wanted, for tests that start their own; the service must not take the machine's port.
-    if [ -d /run/systemd/system ]; then
-      $sudo systemctl disable --quiet --now redis-server
-    else
-      $sudo service redis-server stop > /dev/null
+    $sudo service redis-server stop > /dev/null
+    if command -v systemctl > /dev/null; then
+      $sudo systemctl --quiet disable redis-server 2> /dev/null
     fi
     ;;
 esac
