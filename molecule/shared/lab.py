@@ -32,7 +32,7 @@ SHARED = Path(__file__).resolve().parent
 HOST = SHARED / "host"
 CACHE = SHARED.parent.parent / ".cache" / "lab"
 KEY = CACHE / "id_ed25519"
-LOCK = Path("/tmp/quantum-lab.lock")
+LOCK = Path(f"/tmp/quantum-lab-{os.geteuid()}.lock")
 NAMESPACE_DIR = Path("/run/quantum-lab")
 NAMESPACE = NAMESPACE_DIR / "mount"
 IMAGE = "localhost/quantum-lab"
@@ -279,7 +279,7 @@ def main() -> int:
                 down(**options)
             else:
                 clean()
-    except LabError as error:
+    except (LabError, OSError) as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     return 0
