@@ -94,6 +94,9 @@ def test_failed_rollback_is_the_worst_case() -> None:
             "ModuleNotFoundError: no x",
         ),
         ({"msg": "non-zero return code", "stdout": "only here"}, "only here"),
+        ({"msg": "non-zero return code", "stderr": "no x", "phase": "check"}, "check: no x"),
+        ({"msg": "no space", "phase": "stage"}, "no space"),
+        ({"msg": "deserialization failed", "module_stderr": "/bin/sh: no python\n"}, "/bin/sh: no python"),
         ({"msg": "non-zero return code"}, "non-zero return code"),
     ],
 )

@@ -47,14 +47,17 @@ _ARGUMENTS = frozenset(
 def why(failure: dict[str, Any]) -> str:
     """Return one line that says why a task failed, "" if none did.
 
-    A module's own message comes first; a command that only exited non-zero is represented by the last line it wrote.
+    A module's own message comes first; a command that only exited non-zero is represented by its phase and the last line
+    it wrote.
     """
     if not failure:
         return ""
-    said = str(failure.get("msg") or "")
+    # What Ansible could not read as a module's answer is what the host said instead of running it.
+    said = str(failure.get("module_stderr") or failure.get("msg") or "")
     if not said or said.startswith("non-zero return code"):
         written = str(failure.get("stderr") or failure.get("stdout") or said)
         said = next((text for text in reversed(written.splitlines()) if text.strip()), said)
+        said = f"{failure['phase']}: {said}" if failure.get("phase") else said
     if re.search(r"sudo( password|ers|:)|[Bb]ecome", said):
         said = f"cannot become root: {said}; connect as root, allow sudo, or give --ask-become-pass"
     return " ".join(said.split())

@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     from ansible.utils.display import Display
     from ansible.vars.manager import VariableManager
 
-_PHASE = re.compile(r"/roles/router/tasks/(\w+)\.yml:\d+$")
+PHASES = (
+    "preflight", "stage", "recon", "check", "backup", "activate", "soak", "judge", "confirm", "rollback", "report",
+)  # fmt: skip
+"""The task files that are phases; others are parts of one."""
+
+_PHASE = re.compile(rf"/roles/router/tasks/({'|'.join(PHASES)})\.yml:\d+$")
 _TOUCHED = {"activate", "soak", "judge", "confirm", "rollback"}
 
 
@@ -121,7 +126,7 @@ class CallbackModule(CallbackBase):
         lines = {host: self._line(stats, host) for host in sorted(stats.processed)}
         said = [text for text in lines.values() if text]
         if said:
-            self._display.display("\n" + "\n".join(said))
+            self._display.display("\n".join(said))
 
     def _line(self, stats: AggregateStats, host: str) -> str | None:
         reported = stats.custom.get(host, {}).get("router_line")
