@@ -47,8 +47,8 @@ _ARGUMENTS = frozenset(
 def why(failure: dict[str, Any]) -> str:
     """Return one line that says why a task failed, "" if none did.
 
-    A module's own message comes first; a command that only exited non-zero is represented by its phase and the last line
-    it wrote.
+    A module's own message comes first; a command that only exited non-zero is represented by its phase and its last
+    line.
     """
     if not failure:
         return ""
