@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real redis-server of its own for each test that asks for one."""
+"""A real redis-server for each test that asks for one, and the router as a real process on it."""
 
 from __future__ import annotations
 
+import itertools
+import json
+import os
 import shutil
 import subprocess
+import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from signal import Signals
 
 
 class RedisServer:
@@ -60,3 +65,148 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server.start()
     yield server
     server.stop()
+
+
+SIGNALS = "quantum:stream:ai.decision.made"
+INTENTS = "quantum:stream:trade.intent"
+OPEN_ORDERS = "quantum:state:open_orders"
+#: Short times, so that tests are; everything else is as shipped.
+FAST = {"CANDIDATE_WINDOW_SEC": "0.4", "ROUTER_LEASE_TTL_SEC": "1", "ROUTER_LOG_FORMAT": "json"}
+
+
+def eventually(condition: Callable[[], Any], what: str, within_s: float = 8.0) -> Any:
+    """Return the first true value of *condition*; fail with *what* when there is none *within_s*."""
+    deadline_s = time.monotonic() + within_s
+    while time.monotonic() < deadline_s:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {within_s:g} s: {what}")
+
+
+class RouterProcess:
+    """`python -m router run` (or *program*) as a process, with its log as events."""
+
+    def __init__(self, url: str, log: Path, environ: dict[str, str], program: tuple[str, ...]) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")}
+        self._log = log
+        with log.open("wb") as stream:
+            self.process = subprocess.Popen(
+                [sys.executable, *program],
+                env={**inherited, **FAST, "ROUTER_REDIS_URL": url, **environ},
+                stderr=stream,
+            )
+
+    @property
+    def log(self) -> str:
+        """Everything logged so far."""
+        return self._log.read_text(encoding="utf-8")
+
+    def events(self, name: str, **fields: Any) -> list[dict[str, Any]]:
+        """The events *name* logged so far whose fields are as given."""
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{") and line.endswith("}")]
+        wanted = {key.upper(): value for key, value in fields.items()}
+        return [e for e in lines if e["EVENT"] == name and wanted.items() <= e.items()]
+
+    def wait_for(self, name: str, count: int = 1, **fields: Any) -> dict[str, Any]:
+        """Return the *count*-th event *name* with *fields*, once it is there."""
+
+        def found() -> list[dict[str, Any]]:
+            events = self.events(name, **fields)
+            return events if len(events) >= count else []
+
+        seen: list[dict[str, Any]] = eventually(found, f"{count} x {name} {fields} in:\n{self.log}")
+        return seen[count - 1]
+
+    def stop(self) -> int:
+        """End the process as systemd does, and return its exit code; a second must do."""
+        self.process.terminate()
+        return self.process.wait(timeout=1)
+
+    def wait(self) -> int:
+        """Return the exit code of a process that ends by itself."""
+        return self.process.wait(timeout=10)
+
+    def signal(self, number: Signals) -> None:
+        """Send *number*."""
+        self.process.send_signal(number)
+
+
+@pytest.fixture
+def start_router(redis_server: RedisServer, tmp_path: Path) -> Iterator[Callable[..., RouterProcess]]:
+    """Start routers on the test's server; keyword arguments are environment variables."""
+    started: list[RouterProcess] = []
+    numbers = itertools.count()
+
+    def start(*program: str, url: str = "", holder: str = "test/router", **environ: str) -> RouterProcess:
+        command = program or ("-m", "router", "run", "--holder", holder)
+        log = tmp_path / f"router-{next(numbers)}.log"
+        started.append(RouterProcess(url or redis_server.url, log, environ, command))
+        return started[-1]
+
+    yield start
+    for router in started:
+        if router.process.poll() is None:
+            router.process.kill()
+            router.process.wait(timeout=5)
+
+
+class Market:
+    """What stands around the router: the producer of signals, and the books that must add up in the end."""
+
+    def __init__(self, client: redis.Redis, prefix: str = "") -> None:
+        self.client: Any = client
+        self.prefix = prefix
+        self._numbers = itertools.count()
+
+    def signal(self, symbol: str = "BTCUSDT", confidence: float = 0.8, entry_id: str = "*", **facts: Any) -> str:
+        """Add one signal, with a correlation id of its own unless *facts* name one."""
+        payload = {"symbol": symbol, "side": "buy", "confidence": confidence, "position_size_usd": 100, **facts}
+        payload.setdefault("correlation_id", f"c{next(self._numbers)}")
+        fields = {"payload": json.dumps(payload), "event_type": "ai.decision.made", "source": "test"}
+        return str(self.client.xadd(self.prefix + SIGNALS, fields, id=entry_id))
+
+    def burst(self, size: int = 13) -> list[str]:
+        """Add *size* signals of different symbols, worst first, confidences 0.70 to below 0.90."""
+        return [self.signal(f"S{i}USDT", round(0.7 + 0.19 * i / size, 3)) for i in range(size)]
+
+    def set_open_orders(self, count: int) -> None:
+        """Say how many orders are open."""
+        self.client.set(self.prefix + OPEN_ORDERS, count)
+
+    @property
+    def intents(self) -> list[dict[str, Any]]:
+        """All intents, oldest first."""
+        return [json.loads(fields["data"]) for _, fields in self.client.xrange(self.prefix + INTENTS)]
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Counted outcomes so far."""
+        return {name: int(n) for name, n in self.client.hgetall(f"{self.prefix}quantum:router:outcomes").items()}
+
+    @property
+    def group(self) -> dict[str, Any]:
+        """The router's group as `XINFO GROUPS` shows it."""
+        groups = self.client.xinfo_groups(self.prefix + SIGNALS)
+        return next((dict(g) for g in groups if g["name"] == "router"), {})
+
+    def settled(self) -> bool:
+        """Say whether every signal entry has been dealt with."""
+        return bool(self.group) and self.group["lag"] == 0 and self.group["pending"] == 0
+
+    def audit(self) -> None:
+        """Assert the promise: every entry one outcome, none published twice, nothing pending, lag known and 0."""
+        eventually(self.settled, "every signal dealt with")
+        published = [intent["signal_id"] for intent in self.intents]
+        ids = [intent.get("correlation_id") or intent["signal_id"] for intent in self.intents]
+        assert len(published) == len(set(published)) == len(set(ids))
+        assert self.client.xlen(self.prefix + SIGNALS) == sum(self.outcomes.values()), self.outcomes
+        assert len(published) == self.outcomes.get("published", 0)
+
+
+@pytest.fixture
+def market(redis_server: RedisServer) -> Market:
+    """The market on the test's server, with room for orders."""
+    market = Market(redis_server.client)
+    market.set_open_orders(0)
+    return market
