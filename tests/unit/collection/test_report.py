@@ -149,3 +149,19 @@ def test_written_whole_with_latest(tmp_path: Path) -> None:
     assert expected == json.loads((tmp_path / "latest" / "lab" / "report.json").read_text())["verdict"]
     assert [path] == list(path.parent.iterdir())
     assert [tmp_path / "latest" / "lab"] == list((tmp_path / "latest").iterdir())
+
+
+def test_unchanged_keeps_the_evidence(tmp_path: Path) -> None:
+    """The same release again leaves what its deployment saw in the report, and says that nothing changed."""
+    report.write(tmp_path, assembled(verdict=PASSED, deployment="one", before={"signals": 130}))
+    again = assembled(unchanged=True, recorded={**PASSED, "deployment": "one"}, deployment="two")
+    found = json.loads(report.write(tmp_path, again).read_text())
+    assert ({"signals": 130}, "one") == (found["before"], found["deployment"])
+    assert found["unchanged"]
+
+
+def test_unchanged_takes_nothing_from_another_deployment(tmp_path: Path) -> None:
+    """Evidence of a deployment that was not the one that was confirmed is not passed off as its own."""
+    report.write(tmp_path, assembled(verdict=PASSED, deployment="failed later", before={"signals": 130}))
+    again = assembled(unchanged=True, recorded={**PASSED, "deployment": "one"})
+    assert json.loads(report.write(tmp_path, again).read_text())["before"] is None

@@ -28,14 +28,19 @@ def test_worst_status_counts() -> None:
     assert expected == {each["name"]: each["status"] for each in phases.of("lab")}
 
 
-def test_unreachable_before_activation() -> None:
+def test_gone_before_activation() -> None:
     """A host that was lost before activation is said to run what it ran."""
-    said = verdict.unreached("lab", "unreachable:\n no route", [{"name": "stage", "seconds": 1, "status": "ok"}])
-    expected = 'verdict=fail host=lab reason="unreachable: no route; nothing live was touched"'
-    assert expected == said
+    phases = [{"name": "stage", "status": "unreachable"}, {"name": "activate", "status": "skipped"}]
+    expected = "nothing live was touched"
+    assert expected == verdict.gone(phases)
 
 
-def test_unreachable_after_activation() -> None:
+def test_gone_after_activation() -> None:
     """A host that was lost after activation is to be looked at."""
-    said = verdict.unreached("lab", "unreachable", [{"name": "activate", "seconds": 1, "status": "ok"}])
-    assert said.endswith('the host may be half-way: run router-release status on it"')
+    assert "router-release status" in verdict.gone([{"name": "activate", "status": "ok"}])
+
+
+def test_failed_is_one_line() -> None:
+    """A reason of several lines becomes one, quoted."""
+    expected = 'verdict=fail host=lab reason="no \\"x\\" here"'
+    assert expected == verdict.failed("lab", 'no "x"\n  here')

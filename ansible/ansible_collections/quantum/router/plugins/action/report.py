@@ -74,8 +74,8 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
         "written_at": now,
         "host": facts["host"],
         "release": facts.get("release") or None,
-        "previous": facts.get("previous") or None,
-        "deployment": facts.get("deployment") or None,
+        "previous": None if unchanged else facts.get("previous") or None,
+        "deployment": (judged if unchanged else facts).get("deployment") or None,
         "verdict": _verdict(judged, failure),
         "reason": _reason(failure, back),
         "rolled_back": bool(back.get("changed")) and not back.get("failed"),
@@ -91,6 +91,13 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
         "diff": facts.get("diff") or [],
         "phases": facts.get("phases") or [],
     }
+
+
+def carry_over(report: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """Return *report* with the evidence of *earlier*, the report of the deployment that an unchanged run refers to."""
+    if not report["unchanged"] or report["deployment"] != earlier.get("deployment"):
+        return report
+    return {**earlier, **{name: report[name] for name in ("written_at", "unchanged", "phases")}}
 
 
 def line(report: dict[str, Any]) -> str:
@@ -132,10 +139,12 @@ def write(folder: Path, report: dict[str, Any]) -> Path:
     """Write the report whole or not at all, and point `latest` at it."""
     place = folder / report["host"] / (report["release"] or "refused")
     place.mkdir(parents=True, exist_ok=True)
+    path = place / "report.json"
+    if path.exists():
+        report = carry_over(report, json.loads(path.read_text(encoding="utf-8")))
     with tempfile.NamedTemporaryFile("w", dir=place, delete=False, encoding="utf-8") as draft:
         json.dump(report, draft, indent=2, ensure_ascii=False)
         draft.write("\n")
-    path = place / "report.json"
     Path(draft.name).replace(path)
     latest = folder / "latest"
     latest.mkdir(exist_ok=True)

@@ -70,12 +70,15 @@ def _rank(status: str) -> int:
     return ("skipped", "ok", "failed", "unreachable").index(status)
 
 
-def unreached(host: str, why: str, phases: list[dict[str, Any]]) -> str:
-    """Return the line of a host that wrote no report: why, and whether its service may have been touched."""
+def gone(phases: list[dict[str, Any]]) -> str:
+    """Return what is to be thought of the service of a host that went away in the last of its phases."""
     touched = any(phase["name"] in _TOUCHED and phase["status"] != "skipped" for phase in phases)
-    left = "the host may be half-way: run router-release status on it" if touched else "nothing live was touched"
-    reason = f"{' '.join(why.split())}; {left}"
-    return f"verdict=fail host={host} reason={json.dumps(reason, ensure_ascii=False)}"
+    return "it may be half-way: run router-release status on the host" if touched else "nothing live was touched"
+
+
+def failed(host: str, why: str) -> str:
+    """Return the line of a host that wrote no report."""
+    return f"verdict=fail host={host} reason={json.dumps(' '.join(why.split()), ensure_ascii=False)}"
 
 
 class CallbackModule(CallbackBase):
@@ -118,8 +121,9 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
         """A host went away: no rescue runs there, so this is all that will be known."""
         self._ended(result, "unreachable")
-        said = str(result.result.get("msg", ""))
-        self._why[result.host.get_name()] = f"unreachable: {said} (check its address, the ssh key and the inventory)"
+        host, said = result.host.get_name(), str(result.result.get("msg", ""))
+        left = gone(self._phases.of(host))
+        self._why[host] = f"unreachable: {said}: check its address, the ssh key and the inventory; {left}"
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         """Print one line for every host, and nothing after it."""
@@ -130,10 +134,9 @@ class CallbackModule(CallbackBase):
 
     def _line(self, stats: AggregateStats, host: str) -> str | None:
         reported = stats.custom.get(host, {}).get("router_line")
-        gone = stats.dark.get(host) or stats.failures.get(host)
         if reported and not stats.dark.get(host):
             return reported
-        return unreached(host, self._why.get(host, "failed"), self._phases.of(host)) if gone else None
+        return failed(host, self._why[host]) if host in self._why else None
 
     def _ended(self, result: CallbackTaskResult, status: str) -> None:
         phase = _PHASE.search(result.task.get_path() or "")
