@@ -212,7 +212,8 @@ def _adopted(module: AnsibleModule, host: Host) -> dict[str, Any]:
 def _activated(module: AnsibleModule, host: Host) -> dict[str, Any]:
     release, deployment = module.params["release"], module.params["deployment"]
     before = _live_texts(host)
-    after = _texts(host, release)
+    # In check mode it may not be staged: then only the link can be told.
+    after = _texts(host, release) if release in host.layout.staged() else {**before, "current": release}
     if module.check_mode:
         changed, previous = activation.check(host, release, deployment)
         return {"changed": changed, "release": release, "previous": previous, "diff": _diff(before, after)}

@@ -58,13 +58,12 @@ def activate(host: Host, release: str, deployment: str, start_timeout_s: float, 
 
 def check(host: Host, release: str, deployment: str) -> tuple[bool, str | None]:
     """Whether `activate` would change anything, and what it would replace; raises what it would raise early."""
-    facts = host.facts()
-    adoption.refuse_foreign_drop_ins(host, facts)
     state = store.load(host.layout)
-    if state.live == release and is_live(host, release, facts) and _confirmed_or(deployment, state):
-        return False, state.live
-    pending = begin(state, Pending(deployment, release, None, "", 0)).pending
-    return True, pending.previous if pending else None
+    if state.live == release and is_live(host, release, host.facts()) and _confirmed_or(deployment, state):
+        return False, state.pending.previous if state.pending else None
+    adopted, _changed = adoption.adopt(host, check=True)
+    pending = begin(state, Pending(deployment, release, None, "")).pending
+    return True, adopted.id if adopted else pending.previous if pending else None
 
 
 def _confirmed_or(deployment: str, state: State) -> bool:
@@ -120,8 +119,13 @@ def _install(host: Host, facts: Facts, pending: Pending) -> None:
 
 def _start(host: Host, before: Facts, pending: Pending, start_timeout_s: float) -> Activation:
     started_s = host.now()
-    done = host.run(("systemctl", "restart", host.unit), start_timeout_s + (STOP_S if before.main_pid else 0))
+    restart = ("systemctl", "restart", host.unit)
+    done = host.run(restart, start_timeout_s)
     facts = host.facts()
+    if done.code == systemctl.TIMED_OUT and before.main_pid and facts.main_pid == before.main_pid:
+        # The old one is slow to stop, which says nothing about the release; asking again joins the same job.
+        done = host.run(restart, start_timeout_s + STOP_S)
+        facts = host.facts()
     facts_of_audit = {"from": pending.previous, "to": pending.release, "deployment": pending.deployment}
     if done.code != 0 or facts.active_state != "active":
         reason = failure(host, facts, done.code, start_timeout_s, started_s)
@@ -144,7 +148,7 @@ def failure(host: Host, facts: Facts, code: int, start_timeout_s: float, since_s
     how = f"did not get ready within {start_timeout_s:g} s" if code == systemctl.TIMED_OUT else "did not start"
     line = systemctl.last_log_line(host.run, host.unit, since_s)
     words = f": {line}" if line else ""
-    return f"{host.unit} {how} ({facts.active_state}, result {facts.result}, exit status {facts.exit_status}){words}"
+    return f"{host.unit} {how} (result {facts.result}, {facts.ended}){words}"
 
 
 def _entered_ms(host: Host, facts: Facts) -> int:

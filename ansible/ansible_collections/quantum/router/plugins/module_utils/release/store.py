@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Iterator
 
 from . import durable
 from .errors import ReleaseError

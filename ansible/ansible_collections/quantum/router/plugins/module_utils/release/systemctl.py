@@ -20,7 +20,7 @@ TIMED_OUT = 124
 
 _PROPERTIES = (
     "LoadState,FragmentPath,DropInPaths,ExecStart,ExecStartPre,EnvironmentFiles,UnitFileState,ActiveState,SubState,"
-    "MainPID,Type,WorkingDirectory,Result,ExecMainStatus,NRestarts,ActiveEnterTimestampMonotonic,"
+    "MainPID,Type,WorkingDirectory,Result,ExecMainCode,ExecMainStatus,ActiveEnterTimestampMonotonic,"
     "ActiveExitTimestampMonotonic,NeedDaemonReload"
 )
 _COMMAND = re.compile(r"\{ path=.*? ; argv\[\]=(.*?) ; ignore_errors=")
@@ -80,11 +80,16 @@ class Facts:
     type: str
     working_directory: str
     result: str
+    exit_code: int
     exit_status: int
-    restarts: int
     entered_us: int
     left_us: int
     needs_reload: bool
+
+    @property
+    def ended(self) -> str:
+        """How the main process ended; the code is that of waitid(2), where 2 and 3 are signals."""
+        return f"{'signal' if self.exit_code in (2, 3) else 'exit status'} {self.exit_status}"
 
     @property
     def active(self) -> bool:
@@ -122,8 +127,8 @@ def parse(text: str) -> Facts:
         # "!" and "-" say how strictly systemd takes the directory, not where it is.
         working_directory=one("WorkingDirectory").lstrip("!-"),
         result=one("Result"),
+        exit_code=number("ExecMainCode"),
         exit_status=number("ExecMainStatus"),
-        restarts=number("NRestarts"),
         entered_us=number("ActiveEnterTimestampMonotonic"),
         left_us=number("ActiveExitTimestampMonotonic"),
         needs_reload=one("NeedDaemonReload") == "yes",
@@ -146,8 +151,7 @@ def call(runner: Run, *arguments: str) -> str:
 def last_log_line(runner: Run, unit: str, since_s: float) -> str:
     """The newest journal line of the unit's own processes since a Unix time, or an empty string."""
     wanted = ("--no-pager", "--quiet", "--output=cat", "--lines=1", f"--since=@{since_s:.6f}")
-    own = runner(("journalctl", f"_SYSTEMD_UNIT={unit}", *wanted), ANSWER_S).out
-    return one_line(own or runner(("journalctl", f"--unit={unit}", *wanted), ANSWER_S).out)
+    return one_line(runner(("journalctl", f"_SYSTEMD_UNIT={unit}", *wanted), ANSWER_S).out)
 
 
 def one_line(text: str) -> str:

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host in a temporary folder: real files everywhere, and a systemctl that reads them and records what it was told."""
+
+from __future__ import annotations
+
+import os
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parents[3] / "ansible"))
+
+from ansible_collections.quantum.router.plugins.module_utils.release import manifest
+from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
+from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT, Layout
+from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import Completed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+LEGACY_UNIT = "[Service]\nExecStart=/usr/bin/python3 /home/qt/router.py\n"
+
+
+class FakeSystemctl:
+    """Answers like systemd would for the unit file that lies in the host's folder; `fails` makes commands fail."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.calls: list[tuple[str, ...]] = []
+        self.environments: list[dict[str, str]] = []
+        self.fails: dict[str, Completed] = {}
+        self.facts: dict[str, str] = {"ActiveState": "inactive", "MainPID": "0", "UnitFileState": "disabled"}
+
+    def __call__(
+        self, argv: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None
+    ) -> Completed:
+        """Record the command and answer."""
+        words = tuple(argv)
+        assert timeout_s > 0
+        if words[:2] == ("systemctl", "show"):
+            return Completed(0, self._show(), "")
+        self.calls.append(words)
+        self.environments.append(dict(environment or {}))
+        for prefix, answer in self.fails.items():
+            if " ".join(words).startswith(prefix):
+                return answer
+        if words[:2] == ("systemctl", "restart"):
+            self.facts.update(ActiveState="active", MainPID=str(int(self.facts["MainPID"]) + 100))
+        if words[:2] == ("systemctl", "stop"):
+            self.facts.update(ActiveState="inactive", MainPID="0")
+        return Completed(0, "", "")
+
+    def commands(self) -> list[str]:
+        """What systemctl was told, in order, without the unit's name."""
+        return [" ".join(word for word in words[1:] if word != UNIT) for words in self.calls if words[0] == "systemctl"]
+
+    def _show(self) -> str:
+        roots = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
+        found = [f"{root}/{UNIT}" for root in roots if os.path.lexists(self.layout.at(f"{root}/{UNIT}"))]
+        folders = [f"{root}/{UNIT}.d" for root in roots] + [f"{root}/service.d" for root in roots]
+        drop_ins = [
+            self.layout.host_path(path) for folder in folders for path in sorted(self.layout.at(folder).glob("*.conf"))
+        ]
+        facts = {
+            "LoadState": "loaded" if found else "not-found",
+            "FragmentPath": found[0] if found else "",
+            "DropInPaths": " ".join(drop_ins),
+            "Type": "simple",
+            "Result": "success",
+            **self.facts,
+        }
+        return "".join(f"{name}={value}\n" for name, value in facts.items())
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A host's folder with what every host has."""
+    made = Layout(tmp_path / "host")
+    made.units.mkdir(parents=True)
+    return made
+
+
+@pytest.fixture
+def systemctl(layout: Layout) -> FakeSystemctl:
+    """The recording systemctl of that host."""
+    return FakeSystemctl(layout)
+
+
+@pytest.fixture
+def host(layout: Layout, systemctl: FakeSystemctl) -> Host:
+    """That host, with a clock that stands still."""
+    return Host(layout=layout, run=systemctl, now=lambda: 1e9, monotonic=lambda: 1e3, sleep=lambda _s: None, who="ann")
+
+
+@pytest.fixture
+def legacy(layout: Layout, systemctl: FakeSystemctl) -> Path:
+    """A unit installed the legacy way, running and enabled; returns its script."""
+    script = layout.at("/home/qt/router.py")
+    script.parent.mkdir(parents=True)
+    script.write_text("print('publish everything')\n")
+    script.chmod(0o640)
+    (layout.units / UNIT).write_text(LEGACY_UNIT)
+    wants = layout.units / "multi-user.target.wants"
+    wants.mkdir()
+    (wants / UNIT).symlink_to(f"/etc/systemd/system/{UNIT}")
+    systemctl.facts.update(
+        ActiveState="active",
+        MainPID="42",
+        UnitFileState="enabled",
+        ExecStart="{ path=/usr/bin/python3 ; argv[]=/usr/bin/python3 /home/qt/router.py ; ignore_errors=no ; pid=42 }",
+    )
+    return script
+
+
+@pytest.fixture
+def stage(layout: Layout) -> Callable[[str], Path]:
+    """Make a complete release without building anything."""
+
+    def _stage(release: str) -> Path:
+        tree = layout.release(release)
+        (tree / "venv").mkdir(parents=True)
+        (tree / "venv" / "code.py").write_text(f"# {release}\n")
+        (tree / "unit").write_text(f"[Service]\nExecStart=/opt/quantum-router/releases/{release}/venv/bin/python\n")
+        (tree / "environment").write_text('MAX_OPEN_ORDERS=10\nROUTER_KEY_PREFIX="a b"\n# note\n')
+        manifest.write(tree, {"release": release})
+        return tree
+
+    return _stage
+
+
+@pytest.fixture
+def photograph() -> Callable[[Path], dict[str, tuple[Any, ...]]]:
+    """Every file and link below a folder with bytes, mode and owner."""
+
+    def _photograph(root: Path) -> dict[str, tuple[Any, ...]]:
+        seen: dict[str, tuple[Any, ...]] = {}
+        for path in sorted(root.rglob("*")):
+            status = path.lstat()
+            what = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else "folder"
+            seen[str(path.relative_to(root))] = (what, status.st_mode, status.st_uid, status.st_gid)
+        return seen
+
+    return _photograph
+
+
+@pytest.fixture
+def make_wheel(tmp_path: Path) -> Callable[..., Path]:
+    """Write a wheel with these members, in this order."""
+
+    def _make(file: str, contents: dict[str, str], *, name: str = "quantum-router", version: str = "1.0.0") -> Path:
+        path = tmp_path / file
+        with zipfile.ZipFile(path, "w") as archive:
+            for member, text in contents.items():
+                archive.writestr(member, text)
+            archive.writestr(f"quantum_router-{version}.dist-info/METADATA", f"Name: {name}\nVersion: {version}\n")
+        return path
+
+    return _make

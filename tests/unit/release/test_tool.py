@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`router-release`, as a function and as the executable that a host gets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from ansible_collections.quantum.router.plugins.module_utils.release import cli, store, tool
+from ansible_collections.quantum.router.plugins.module_utils.release.state import Pending, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
+    from ansible_collections.quantum.router.plugins.module_utils.release.layout import Layout
+
+A, B = "1.0.0-aaaaaaaaaaaa", "1.0.0-bbbbbbbbbbbb"
+
+
+def test_executable_runs_by_itself(tmp_path: Path) -> None:
+    """The zip needs nothing but Python: it answers from an empty folder, isolated from the caller's."""
+    executable = tmp_path / "router-release"
+    executable.write_bytes(tool.build(sys.executable))
+    executable.chmod(0o755)
+    (tmp_path / "release.py").write_text("raise SystemExit(99)")
+    done = subprocess.run([executable, "rollback", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "--to ID" in done.stdout
+
+
+def test_executable_is_reproducible() -> None:
+    """The same sources give the same bytes."""
+    assert tool.build("/usr/bin/python3") == tool.build("/usr/bin/python3")
+    assert tool.build("/usr/bin/python3").startswith(b"#!/usr/bin/python3 -I\n")
+
+
+def test_installing_twice_changes_nothing(host: Host) -> None:
+    """The executable is written once, for everybody to run; check mode writes nothing."""
+    assert tool.install(host, check=True)
+    assert not host.layout.tool.exists()
+    assert tool.install(host)
+    assert 0o755 == host.layout.tool.stat().st_mode & 0o777
+    assert not tool.install(host)
+
+
+def test_list_tells_what_each_release_is(
+    layout: Layout, stage: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every kept release comes with its marks, for people and as JSON."""
+    stage(A)
+    stage(B)
+    layout.current.symlink_to(f"releases/{B}")
+    store.save(layout, State(known_good=(A,), pending=Pending("d1", B, A, "now")))
+    assert cli.main(["list"], layout) == cli.OK
+    assert f"id={A} is=known good\nid={B} is=pending,live\n" == capsys.readouterr().out
+    assert cli.main(["list", "--json"], layout) == cli.OK
+    assert [{"id": A, "is": ["known good"]}, {"id": B, "is": ["pending", "live"]}] == json.loads(
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("words", [[], ["explode"], ["rollback", "--to"], ["list", "--colour"]])
+def test_wrong_usage_is_64(layout: Layout, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A command line that makes no sense gives one line and status 64."""
+    assert cli.main(words, layout) == cli.USAGE
+    assert 1 == len(capsys.readouterr().err.splitlines())
+
+
+def test_damaged_state_is_one_line(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a person can repair is told in one line with status 1, never as a traceback."""
+    layout.state_dir.mkdir(parents=True)
+    (layout.state_dir / "state.json").write_text("{")
+    assert cli.main(["list"], layout) == cli.FAILED
+    assert capsys.readouterr().err.startswith(f"router-release: {layout.state_dir}/state.json is damaged")
+
+
+def test_changing_the_host_needs_root(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without root, confirm and rollback say what to do."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    for command in ("confirm", "rollback"):
+        assert cli.main([command], layout) == cli.FAILED
+        assert f"router-release: {command} changes the host: run it as root\n" == capsys.readouterr().err
+
+
+def test_nothing_to_confirm_is_told(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Confirming on a fresh host is an error with status 1."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert cli.main(["confirm"], layout) == cli.FAILED
+    assert "nothing to confirm: no deployment is pending" in capsys.readouterr().err

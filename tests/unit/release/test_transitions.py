@@ -1,0 +1,438 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Adopting, activating, confirming and rolling back on a host's real files."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ansible_collections.quantum.router.plugins.module_utils.release import files, store
+from ansible_collections.quantum.router.plugins.module_utils.release.activation import activate
+from ansible_collections.quantum.router.plugins.module_utils.release.adoption import adopt
+from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import confirm, is_confirmed
+from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT
+from ansible_collections.quantum.router.plugins.module_utils.release.rollback import rollback
+from ansible_collections.quantum.router.plugins.module_utils.release.state import State
+from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import TIMED_OUT, Completed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
+
+    from tests.unit.release.conftest import FakeSystemctl
+
+A, B = "1.0.0-aaaaaaaaaaaa", "1.0.0-bbbbbbbbbbbb"
+Photograph = dict[str, tuple[Any, ...]]
+
+
+def unit_of(release: str) -> str:
+    """What the staged unit says."""
+    return f"[Service]\nExecStart=/opt/quantum-router/releases/{release}/venv/bin/python\n"
+
+
+def outside(root: Path, photograph: Callable[[Path], Photograph]) -> Photograph:
+    """Everything on the host that is not ours to keep."""
+    return {path: seen for path, seen in photograph(root).items() if not path.startswith(("opt", "var"))}
+
+
+@pytest.fixture
+def linked(legacy: Path, host: Host) -> None:
+    """The legacy unit as a linked one: the file lies elsewhere, systemd has a link."""
+    assert legacy.is_file()
+    place = host.layout.units / UNIT
+    target = host.layout.at("/srv/router") / UNIT
+    target.parent.mkdir(parents=True)
+    place.rename(target)
+    place.symlink_to(f"/srv/router/{UNIT}")
+
+
+@pytest.fixture
+def packaged(legacy: Path, host: Host) -> None:
+    """The legacy unit as a package installs it, with drop-ins and an environment file of the administrator."""
+    assert legacy.is_file()
+    package = host.layout.at("/usr/lib/systemd/system") / UNIT
+    package.parent.mkdir(parents=True)
+    (host.layout.units / UNIT).rename(package)
+    drop_in = host.layout.units / f"{UNIT}.d" / "limits.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nEnvironmentFile=/etc/default/router\n")
+    drop_in.chmod(0o600)
+    environment = host.layout.at("/etc/default/router")
+    environment.parent.mkdir()
+    environment.write_text("X=1\n")
+
+
+@pytest.mark.parametrize("kind", ["legacy", "linked", "packaged"])
+def test_there_and_back_leaves_every_byte(
+    kind: str,
+    request: pytest.FixtureRequest,
+    host: Host,
+    systemctl: FakeSystemctl,
+    stage: Callable[[str], Path],
+    photograph: Callable[[Path], Photograph],
+) -> None:
+    """However the legacy unit was installed, a rollback restores files, links, modes and owners, and it runs again."""
+    request.getfixturevalue(kind)
+    systemctl.facts["EnvironmentFiles"] = "/etc/default/router (ignore_errors=no)"
+    before = outside(host.layout.root, photograph)
+    stage(A)
+    adopted, changed = adopt(host)
+    assert adopted is not None
+    assert changed
+    done = activate(host, A, "d1", 5)
+    assert (True, adopted.id) == (done.changed, done.previous)
+    assert unit_of(A) == (host.layout.units / UNIT).read_text()
+    assert not list(host.layout.units.glob(f"{UNIT}.d/*.conf"))
+    assert A == host.layout.live()
+    back = rollback(host, deployment="d1", reason="it failed")
+    assert (True, A, adopted.id, True) == (back.changed, back.origin, back.target, back.active)
+    assert before == outside(host.layout.root, photograph)
+    assert host.layout.live() is None
+    assert "disable" not in " ".join(systemctl.commands())
+    state = store.load(host.layout)
+    assert ((adopted.id,), (A,), None) == (state.known_good, state.bad, state.pending)
+
+
+def test_files_damaged_meanwhile_come_from_the_backup(legacy: Path, host: Host, stage: Callable[[str], Path]) -> None:
+    """The legacy script, changed or deleted while a release was live, is restored with mode and owner."""
+    stage(A)
+    adopt(host)
+    activate(host, A, "d1", 5)
+    legacy.unlink()
+    files.aside(host.layout.units / UNIT, store.load(host.layout).known_good[0]).unlink()
+    rollback(host)
+    assert "print('publish everything')\n" == legacy.read_text()
+    assert 0o640 == legacy.stat().st_mode & 0o777
+
+
+def test_adopting_twice_changes_nothing(legacy: Path, host: Host) -> None:
+    """The same unit is the same adopted id; another script is another."""
+    first, _changed = adopt(host)
+    assert (first, False) == adopt(host)
+    legacy.write_text("print('edited')\n")
+    second, changed = adopt(host)
+    assert changed
+    assert first is not None
+    assert second is not None
+    assert (first.id, second.id) == store.load(host.layout).known_good
+
+
+@pytest.mark.usefixtures("legacy")
+def test_check_mode_writes_nothing(host: Host, photograph: Callable[[Path], Photograph]) -> None:
+    """Asked what it would adopt, the host answers and stays as it is."""
+    before = photograph(host.layout.root)
+    adopted, changed = adopt(host, check=True)
+    assert adopted is not None
+    assert changed
+    assert before == photograph(host.layout.root)
+
+
+@pytest.mark.usefixtures("legacy")
+@pytest.mark.parametrize("folder", ["/run/systemd/system", "/usr/lib/systemd/system"])
+def test_drop_in_that_cannot_move_is_refused(host: Host, folder: str) -> None:
+    """A drop-in outside /etc would override a release, so nothing is adopted and the line names it."""
+    path = host.layout.at(f"{folder}/{UNIT}.d/10-x.conf")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    with pytest.raises(ReleaseError, match=rf"drop-in {folder}/.*10-x\.conf would override"):
+        adopt(host)
+    assert State() == store.load(host.layout)
+
+
+@pytest.mark.usefixtures("legacy")
+def test_host_wide_drop_in_is_the_administrators(host: Host) -> None:
+    """A drop-in for every service of the host stands in nobody's way."""
+    path = host.layout.at("/usr/lib/systemd/system/service.d/10-timeout.conf")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    adopted, _changed = adopt(host)
+    assert adopted is not None
+
+
+def test_masked_unit_is_refused(host: Host, systemctl: FakeSystemctl) -> None:
+    """A masked unit is somebody's decision: the line says how to take it back."""
+    systemctl.facts["LoadState"] = "masked"
+    with pytest.raises(ReleaseError, match=f"unit {UNIT} is masked: systemctl unmask {UNIT} first"):
+        adopt(host)
+
+
+def test_first_installation_undone_leaves_nothing(
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+) -> None:
+    """Where no unit was, activation enables ours, and a rollback stops, disables and removes it."""
+    stage(A)
+    assert (None, False) == adopt(host)
+    done = activate(host, A, "d1", 5)
+    assert (None, None) == (done.previous, done.gap_ms)
+    assert "enable --quiet" in systemctl.commands()
+    back = rollback(host)
+    assert (A, None, False) == (back.origin, back.target, back.active)
+    assert not os.path.lexists(host.layout.units / UNIT)
+    assert systemctl.commands()[-4:] == ["stop", "disable --quiet", "daemon-reload", "reset-failed"]
+
+
+def test_release_to_release_and_back(host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]) -> None:
+    """A confirmed release returns to the one before it: unit, link and process."""
+    stage(A)
+    stage(B)
+    for release, deployment in ((A, "d1"), (B, "d2")):
+        assert (None, False) == adopt(host)
+        activate(host, release, deployment, 5)
+        confirm(host, deployment, {"verdict": "pass"})
+        assert is_confirmed(store.load(host.layout), deployment)
+    back = rollback(host)
+    assert (B, A) == (back.origin, back.target)
+    assert unit_of(A) == (host.layout.units / UNIT).read_text()
+    assert A == host.layout.live()
+    assert "restart" == systemctl.commands()[-1]
+    assert (B,) == store.load(host.layout).withdrawn
+
+
+def test_activating_what_runs_changes_nothing(
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+) -> None:
+    """The live release asked for again is neither written nor restarted."""
+    stage(A)
+    activate(host, A, "d1", 5)
+    confirm(host, "d1", {})
+    told = systemctl.commands()
+    assert not activate(host, A, "d2", 5).changed
+    assert told == systemctl.commands()
+
+
+@pytest.mark.usefixtures("legacy")
+def test_activation_needs_the_backup(host: Host, stage: Callable[[str], Path]) -> None:
+    """A unit that nobody backed up is not replaced, and nothing is pending."""
+    stage(A)
+    with pytest.raises(ReleaseError, match="is not ours and not in a backup: adopt the unit first"):
+        activate(host, A, "d1", 5)
+    assert State() == store.load(host.layout)
+
+
+@pytest.mark.usefixtures("legacy")
+def test_failed_start_says_why_and_stays_pending(
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+) -> None:
+    """The line holds systemd's result, how the process ended and its last words; the record is there for a rollback."""
+    stage(A)
+    adopt(host)
+    systemctl.fails = {
+        "systemctl restart": Completed(1, "", "Job failed"),
+        "journalctl": Completed(0, "Traceback\nModuleNotFoundError: No module named 'router'\n", ""),
+    }
+    systemctl.facts.update(Result="exit-code", ExecMainCode="1", ExecMainStatus="1")
+    with pytest.raises(
+        ReleaseError, match=r"did not start \(result exit-code, exit status 1\): ModuleNotFoundError"
+    ) as error:
+        activate(host, A, "d1", 5)
+    assert "\n" not in str(error.value)
+    pending = store.load(host.layout).pending
+    assert pending is not None
+    assert A == pending.release
+    assert "activation failed" in (host.layout.state_dir / "journal.jsonl").read_text()
+
+
+@pytest.mark.usefixtures("legacy")
+def test_start_that_takes_too_long_says_so(host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]) -> None:
+    """A release that never gets ready is given up on after the time it was given."""
+    stage(A)
+    adopt(host)
+    systemctl.fails = {"systemctl restart": Completed(TIMED_OUT, "", "")}
+    with pytest.raises(ReleaseError, match="did not get ready within 5 s"):
+        activate(host, A, "d1", 5)
+    assert 2 == systemctl.commands().count("restart")
+
+
+def test_tampered_release_is_not_activated(host: Host, stage: Callable[[str], Path]) -> None:
+    """A staged release that was changed is refused before anything live is touched."""
+    (stage(A) / "venv" / "code.py").write_text("evil")
+    with pytest.raises(ReleaseError, match=r"is not what was staged \(venv/code.py has another content\)"):
+        activate(host, A, "d1", 5)
+    assert host.layout.live() is None
+
+
+def test_rollback_to_a_tampered_release_is_refused(host: Host, stage: Callable[[str], Path]) -> None:
+    """What is not what was staged is not returned to, and the live release stays."""
+    tree = stage(A)
+    stage(B)
+    activate(host, A, "d1", 5)
+    confirm(host, "d1", {})
+    activate(host, B, "d2", 5)
+    (tree / "environment").chmod(0o666)
+    with pytest.raises(ReleaseError, match=r"environment has another mode\): choose another with --to"):
+        rollback(host)
+    assert B == host.layout.live()
+
+
+@pytest.mark.usefixtures("legacy")
+def test_rollback_to_a_tampered_backup_is_refused(host: Host, stage: Callable[[str], Path]) -> None:
+    """Stored bytes, or a manifest, that somebody changed are not put back."""
+    stage(A)
+    adopted, _changed = adopt(host)
+    activate(host, A, "d1", 5)
+    assert adopted is not None
+    folder = host.layout.adopted / adopted.id
+    manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(manifest.replace("/home/qt/", "/home/xx/"))
+    with pytest.raises(ReleaseError, match="was tampered with"):
+        rollback(host)
+    (folder / "manifest.json").write_text(manifest)
+    stored = next(path for path in (folder / "files").iterdir() if b"publish" in path.read_bytes())
+    stored.write_bytes(b"evil")
+    with pytest.raises(ReleaseError, match=r"was tampered with \(/home/qt/router.py\)"):
+        rollback(host)
+    assert A == host.layout.live()
+
+
+def test_another_deployment_is_left_alone(host: Host, stage: Callable[[str], Path]) -> None:
+    """A rollback of a deployment that is not the pending one changes nothing."""
+    stage(A)
+    activate(host, A, "d1", 5)
+    assert not rollback(host, deployment="d0").changed
+    assert A == host.layout.live()
+
+
+def test_drop_in_over_a_release_is_adopted_and_comes_back(
+    host: Host, stage: Callable[[str], Path], photograph: Callable[[Path], Photograph]
+) -> None:
+    """A release that an administrator has overridden is no longer ours alone: what ran is what a rollback restores."""
+    stage(A)
+    stage(B)
+    activate(host, A, "d1", 5)
+    confirm(host, "d1", {})
+    drop_in = host.layout.units / f"{UNIT}.d" / "50-more.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nNice=5\n")
+    before = photograph(host.layout.units)
+    adopted, _changed = adopt(host)
+    assert adopted is not None
+    activate(host, B, "d2", 5)
+    assert not drop_in.exists()
+    assert adopted.id == rollback(host).target
+    assert A == host.layout.live()
+    assert before == {path: seen for path, seen in photograph(host.layout.units).items() if B not in path}
+
+
+@pytest.mark.usefixtures("legacy")
+def test_full_disk_does_not_stop_a_rollback(
+    host: Host, stage: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no byte left to write, the legacy files come back by renames and the prepared state takes its place."""
+    stage(A)
+    adopt(host)
+    activate(host, A, "d1", 5)
+
+    def _full(*_arguments: object, **_more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"{files.__package__}.durable.write", _full)
+    monkeypatch.setattr(f"{files.__package__}.store.os.write", _full)
+    done = rollback(host)
+    assert done.active
+    assert 2 == len([line for line in done.warnings if "No space left on device" in line])
+    assert "publish" not in (host.layout.units / UNIT).read_text()
+    state = store.load(host.layout)
+    assert ((A,), None) == (state.bad, state.pending)
+
+
+def test_service_that_does_not_stay_up_is_told(
+    legacy: Path, host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+) -> None:
+    """A legacy router that is started and dies within two seconds is an error, though everything is back in place."""
+    stage(A)
+    adopted, _changed = adopt(host)
+    activate(host, A, "d1", 5)
+    dying = replace(host, sleep=lambda _s: systemctl.facts.update(MainPID="7"))
+    with pytest.raises(ReleaseError, match=r"rolled back to legacy-.*, but .* did not start"):
+        rollback(dying)
+    assert adopted is not None
+    assert adopted.id == store.load(host.layout).live
+    assert legacy.exists()
+
+
+@pytest.mark.usefixtures("legacy")
+def test_stopped_legacy_unit_stays_stopped(host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]) -> None:
+    """A unit that did not run when it was adopted does not run after a rollback."""
+    systemctl.facts.update(ActiveState="inactive", MainPID="0")
+    stage(A)
+    adopt(host)
+    activate(host, A, "d1", 5)
+    assert not rollback(host).active
+    assert "stop" == systemctl.commands()[-1]
+
+
+@pytest.mark.usefixtures("legacy")
+def test_forced_capacity_is_owed_until_redis_answers(
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+) -> None:
+    """The difference is added with the release's own settings; while Redis is away it stays queued."""
+    stage(A)
+    adopt(host)
+    deployer = host.layout.deployers / "0123456789ab"
+    deployer.mkdir(parents=True)
+    (deployer / "manifest.json").write_text("{}")
+    activate(host, A, "d1", 5, capacity_delta=7)
+    python = f"{deployer}/venv/bin/python"
+    systemctl.fails = {python: Completed(69, "", "Redis unavailable\n")}
+    (warning,) = rollback(host).warnings
+    assert f"owed +7 from {A} (Redis unavailable)" in warning
+    assert {A: 7} == store.load(host.layout).owed
+    systemctl.fails = {}
+    stage(B)
+    activate(host, B, "d2", 5)
+    rollback(host)
+    assert (python, "-I", "-m", "router", "capacity", "--add=7", "--json") == systemctl.calls[-1]
+    assert {"MAX_OPEN_ORDERS": "10", "ROUTER_KEY_PREFIX": "a b"} == systemctl.environments[-1]
+    assert {} == store.load(host.layout).owed
+
+
+def test_old_releases_are_pruned(host: Host, stage: Callable[[str], Path]) -> None:
+    """The sixth confirmed release pushes the first out, on disk and in the state."""
+    names = [f"1.0.0-{number:012x}" for number in range(6)]
+    for number, name in enumerate(names):
+        stage(name)
+        activate(host, name, f"d{number}", 5)
+        confirm(host, f"d{number}", {})
+    assert names[1:] == host.layout.staged()
+    assert tuple(names[1:]) == store.load(host.layout).known_good
+
+
+def test_damaged_state_is_never_reset(host: Host) -> None:
+    """A state file that can't be read stops everything with the way out."""
+    host.layout.state_dir.mkdir(parents=True)
+    path = host.layout.state_dir / "state.json"
+    for damage in ("", "{", "[]", '{"schema": 2}'):
+        path.write_text(damage)
+        with pytest.raises(ReleaseError, match=r"state\.json is damaged .*: restore it, or move it away"):
+            rollback(host)
+        assert damage == path.read_text()
+
+
+def test_transitions_wait_for_each_other(host: Host) -> None:
+    """While one holds the lock another gives up with a line that says so."""
+    with (
+        store.locked(host.layout),
+        pytest.raises(ReleaseError, match="another release transition holds"),
+        store.locked(host.layout, wait_s=0),
+    ):
+        pass
+
+
+def test_journal_tells_who_did_what(host: Host, stage: Callable[[str], Path]) -> None:
+    """Each transition leaves one line with time, person, action, from, to, reason and deployment."""
+    stage(A)
+    activate(host, A, "d1", 5)
+    rollback(host, reason="too quiet")
+    lines = [json.loads(line) for line in (host.layout.state_dir / "journal.jsonl").read_text().splitlines()]
+    assert ["activated", "rolled back"] == [line["action"] for line in lines]
+    last = lines[-1]
+    assert ("ann", A, None, "too quiet", "d1") == tuple(
+        last[key] for key in ("who", "from", "to", "reason", "deployment")
+    )
+    assert "2001-09-09T01:46:40.000Z" == last["at"]
