@@ -12,9 +12,6 @@ from router.proof.criteria import CRITERIA, Criterion, Status, Thresholds
 if TYPE_CHECKING:
     from router.proof.evidence import Snapshot, Soaked
 
-#: Exit status of `judge` by verdict.
-EXIT_CODES: Final = {Status.PASSED: 0, Status.FAILED: 1, Status.INCONCLUSIVE: 2}
-
 _WORST_FIRST: Final = (Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: Seconds between looks, and between judgements (those read the journal, so they are fewer).
 LOOK_EVERY_S: Final = 1.0
 JUDGE_EVERY_S: Final = 3.0
+#: Seconds that reading and committing may add to a window before its intents are in the stream.
+COMMIT_GRACE_S: Final = 0.5
 
 
 class Soak(msgspec.Struct, frozen=True):
@@ -121,7 +123,8 @@ class Watch:
             state = read_state(self._client, self._settings, self._keys, now_ms)
         except redis.RedisError:
             state = RedisState()
-        decided = [look for look in looks if look.at_ms <= now_ms - self._settings.window_s * 1000]
+        decided_ms = now_ms - (self._settings.window_s + COMMIT_GRACE_S) * 1000
+        decided = [look for look in looks if look.at_ms <= decided_ms]
         signals = sum(look.signals_since_last for look in decided)
         intents, times_ms = (self._intents.count, list(self._intents.times_ms)) if self._intents else (0, [])
         journal = self._host.journal(self._unit, self._activated_ms)
@@ -152,9 +155,8 @@ class Watch:
         seen = self._scripts.observe()
         self._skew_ms = seen.now_ms - self._host.wall_ms
         signals, intents = self._tallies()
-        until_ms = seen.now_ms - 1  # this millisecond may bring more
-        intents.advance(until_ms)
-        signals.advance(until_ms)
+        intents.advance(seen.now_ms)
+        signals.advance(seen.now_ms)
         service = with_lease(self._client, self._keys, service)
         counted = (signals.tradeable, signals.eligible, signals.confident)
         new = [total - before for total, before in zip(counted, self._counted, strict=True)]

@@ -15,7 +15,7 @@ from router.config import Settings
 from router.core.policy import TradingState
 from router.errors import RedisUnavailableError
 from router.proof.criteria import Status
-from router.proof.evidence import Execution, Release, Snapshot
+from router.proof.evidence import Execution, Governor, Look, Release, Snapshot
 from router.proof.host import Host
 from router.proof.judge import judge
 from router.proof.snapshot import redis_time_ms, take
@@ -130,6 +130,13 @@ def test_state(world: World) -> None:
     assert snapshot.events == {"INTENT_PUBLISHED": 1}
 
 
+def test_governor_without_expiry(world: World) -> None:
+    """A counter that never expires has no time left to tell."""
+    client = world.client
+    client.set(world.keys.governor(time.strftime("%Y%m%d", time.gmtime(world.now_ms() / 1000))), 1)
+    assert world.take().governor == Governor(1, None)
+
+
 def test_unknown_lag_stays_unknown(world: World) -> None:
     """Redis answers NULL for the lag of a group that was moved into the middle; that is no 0."""
     keys, group = world.keys, world.settings.execution_group
@@ -185,13 +192,14 @@ def test_a_young_stream_is_no_trimmed_one(world: World) -> None:
 
 
 def test_clocks_apart(world: World) -> None:
-    """With a host's clock an hour behind Redis', an activation told by the host's clock is found in Redis' streams."""
+    """With a host's clock an hour behind Redis', an activation told by the host's clock is found in Redis."""
     world.skew_s = 3600.0
     now_ms = world.now_ms()
     world.signal(now_ms - 60_000)
     world.signal(now_ms - 1_000)
     activated_ms = now_ms - 3_600_000 - 30_000
     assert world.take(since_ms=activated_ms).signals == 1
+    assert world.watch(activated_ms).look().signals_since_last == 1
 
 
 def test_pages(world: World) -> None:
@@ -252,8 +260,9 @@ def test_evidence(world: World) -> None:
     world.intent(now_ms - 38_000, release="other")
     look = watch.look()
     assert watch.evidence([look]).signals == 0
-    earlier = type(look)(at_ms=look.at_ms - 3_000, signals_since_last=5)
-    after = watch.evidence([earlier, look])
+    undecided = Look(at_ms=look.at_ms - 3_499, signals_since_last=3)
+    decided = Look(at_ms=look.at_ms - 3_500, signals_since_last=5)
+    after = watch.evidence([decided, undecided, look])
     assert (after.signals, after.intents) == (5, 3)
     assert after.intents_ms == [now_ms - 40_000, now_ms - 39_000]
     assert (after.capacity.open_orders, after.settings.window_s, after.release) == (0, 3.0, RELEASE)

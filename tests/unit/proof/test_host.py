@@ -96,6 +96,7 @@ JOURNAL = """\
 {"__REALTIME_TIMESTAMP":"2000000","EVENT":"BEST_OF_PUBLISH","MESSAGE":"📤 BEST_OF_PUBLISH count=2"}
 {"__REALTIME_TIMESTAMP":"2000001","EVENT":"INTENT_PUBLISHED","MESSAGE":"Trade Intent published: BTCUSDT BUY"}
 {"__REALTIME_TIMESTAMP":"2000002","MESSAGE":"INFO Trade Intent published: ETHUSDT SELL"}
+{"__REALTIME_TIMESTAMP":"2000002","EVENT":"STOPPED","MESSAGE":"quoting Trade Intent published"}
 {"__REALTIME_TIMESTAMP":"2000003","MESSAGE":[104,105,255]}
 {"__REALTIME_TIMESTAMP":"2000004","MESSAGE":null,"EVENT":["A","B"]}
 {"__REALTIME_TIMESTAMP":"20000
@@ -112,7 +113,7 @@ def test_journal(tmp_path: Path) -> None:
 
     journal = Host(run_command, tmp_path).journal(UNIT, 2_000)
     assert journal is not None
-    assert journal.events == {"BEST_OF_PUBLISH": 1, "INTENT_PUBLISHED": 2}
+    assert journal.events == {"BEST_OF_PUBLISH": 1, "INTENT_PUBLISHED": 2, "STOPPED": 1}
     assert journal.sample[-2:] == ["hi\ufffd", ""]
     assert {f"--unit={UNIT}", "--since=@2", "--output=json"} <= set(asked[0])
 
