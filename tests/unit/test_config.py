@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings: defaults, errors that name everything at once, and contradictions."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.config import CATALOGUE, Settings, load
+from router.errors import ConfigError
+
+
+def problems(environ: dict[str, str]) -> list[str]:
+    """What is wrong with *environ*."""
+    with pytest.raises(ConfigError) as raised:
+        load(environ)
+    return raised.value.problems
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    """The design's numbers, and empty values count as absent."""
+    expected = Settings()
+    assert expected == load({}) == load(dict.fromkeys(CATALOGUE, ""))
+    assert (10, 3, 2, 3.0, 0.75, 0.9) == (
+        expected.max_open_orders,
+        expected.target_open_orders,
+        expected.max_new_per_cycle,
+        expected.window_s,
+        expected.min_confidence,
+        expected.super_confidence,
+    )
+
+
+def test_every_setting_has_one_field_and_every_field_one_setting() -> None:
+    """The catalogue is the only list of settings."""
+    assert {field.name for field in fields(Settings)} == {field for field, _, _ in CATALOGUE.values()}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_OPEN_ORDERS", "0"),
+        ("MAX_OPEN_ORDERS", "3.5"),
+        ("MAX_OPEN_ORDERS", "١٢"),
+        ("TARGET_OPEN_ORDERS", "-1"),
+        ("MAX_NEW_PER_CYCLE", "many"),
+        ("CANDIDATE_WINDOW_SEC", "nan"),
+        ("CANDIDATE_WINDOW_SEC", "0"),
+        ("MIN_CONFIDENCE", "1.01"),
+        ("ROUTER_REDIS_URL", "http://127.0.0.1"),
+        ("ROUTER_REDIS_URL", "redis://127.0.0.1:port"),
+        ("ROUTER_KEY_PREFIX", "a*b"),
+        ("ROUTER_SIGNAL_STREAM", "with space"),
+        ("ROUTER_LOG_FORMAT", "xml"),
+        ("ROUTER_METRICS_LISTEN", "127.0.0.1:9000"),
+        ("ROUTER_STRATEGY_URL", "http://gate"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_setting(name: str, value: str) -> None:
+    """One line: the name, the value, what it must be."""
+    (problem,) = problems({name: value})
+    assert problem.startswith(f"{name}={value!r} ")
+
+
+def test_a_setting_that_does_nothing_yet_is_refused_instead_of_ignored() -> None:
+    """An approval gate that is set but not asked would be worse than none."""
+    assert "not supported" in problems({"ROUTER_STRATEGY_URL": "http://gate"})[0]
+
+
+def test_an_unknown_name_is_an_error_with_the_nearest_known_one() -> None:
+    """A mistyped setting must not be silence."""
+    assert ["ROUTER_KEY_PREFX is not a setting: did you mean ROUTER_KEY_PREFIX?"] == problems({"ROUTER_KEY_PREFX": "a"})
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
+    """Secrets come from files; an error text is no place for one."""
+    for url in ("redis://user:hunter2@host/0", "http://user:hunter2@host"):
+        (problem,) = problems({"ROUTER_REDIS_URL": url})
+        assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"TARGET_OPEN_ORDERS": "11"}, "TARGET_OPEN_ORDERS=11"),
+        ({"SUPER_CONFIDENCE": "0.7"}, "SUPER_CONFIDENCE=0.7"),
+        ({"CANDIDATE_WINDOW_SEC": "10", "ROUTER_LEASE_TTL_SEC": "0.5"}, "CANDIDATE_WINDOW_SEC=10"),
+        ({"ROUTER_LEASE_TTL_SEC": "7"}, "ROUTER_LEASE_TTL_SEC=7"),
+        ({"ROUTER_DEDUP_TTL_SEC": "16"}, "ROUTER_DEDUP_TTL_SEC=16"),
+    ],
+)
+def test_settings_that_cannot_hold_together_are_named(environ: dict[str, str], named: str) -> None:
+    """Each contradiction is an error on its own line, at its very edge."""
+    assert any(line.startswith(named) for line in problems(environ))
+
+
+@pytest.mark.parametrize("environ", [{"TARGET_OPEN_ORDERS": "10"}, {"ROUTER_DEDUP_TTL_SEC": "16.1"}])
+def test_the_edge_of_a_contradiction_is_allowed(environ: dict[str, str]) -> None:
+    """Target = cap, and a dedup TTL just above the least."""
+    assert load(environ) != Settings()
+
+
+@given(st.dictionaries(st.sampled_from(sorted(CATALOGUE)), st.text(max_size=20)))
+def test_any_text_gives_settings_or_a_config_error(environ: dict[str, str]) -> None:
+    """Nothing else is ever raised."""
+    try:
+        outcome: Settings | list[str] = load(environ)
+    except ConfigError as error:
+        outcome = error.problems
+    assert outcome
+
+
+def test_the_module_validates_an_environment_with_the_standard_library_alone() -> None:
+    """A controller checks settings straight from the wheel, before anything is installed."""
+    without_packages = "import runpy, sys; sys.modules.update(redis=None, msgspec=None, click=None); "
+    script = without_packages + "runpy.run_module('router.config', run_name='__main__')"
+    environ = {"PATH": os.environ["PATH"], "MAX_OPEN_ORDERS": "7"}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    assert 7 == json.loads(done.stdout)["max_open_orders"]

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from router import __version__
+from router.config import CATALOGUE, Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def table_rows(document: str) -> dict[str, list[str]]:
+    """The rows of all tables in *document*, by the first cell's code."""
+    rows = {}
+    for line in (ROOT / document).read_text(encoding="utf-8").splitlines():
+        if match := re.match(r"\| `([^`]+)` \|", line):
+            rows[match[1]] = [cell.strip() for cell in line.strip("|").split("|")]
+    return rows
+
+
+def test_the_readme_lists_every_setting_with_its_default_and_meaning() -> None:
+    """The table of settings is the catalogue, in its order."""
+    shown = {name: cells[1:] for name, cells in table_rows("README.md").items() if name in CATALOGUE}
+    expected = {}
+    for name, (field, _, meaning) in CATALOGUE.items():
+        default = getattr(Settings(), field)
+        shown_default = (
+            "" if default in {None, ""} else f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+        )
+        expected[name] = [shown_default, meaning]
+    assert expected == shown
+    assert list(expected) == list(shown)
+
+
+def test_every_test_that_the_guarantees_name_exists() -> None:
+    """A promise whose test was renamed or removed is no promise."""
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs/guarantees.md").read_text(encoding="utf-8"))
+    assert named
+    for file, test in named:
+        (path,) = (ROOT / "tests").rglob(file)
+        assert f"def {test}(" in path.read_text(encoding="utf-8"), f"{file}::{test}"
+
+
+@pytest.mark.parametrize("document", ["CHANGELOG.md", "ansible/ansible_collections/quantum/router/galaxy.yml"])
+def test_the_version_is_the_same_everywhere(document: str) -> None:
+    """Wheel, collection and changelog are released together."""
+    assert __version__ in (ROOT / document).read_text(encoding="utf-8")
