@@ -46,36 +46,38 @@ def take(
     Raises:
         RedisUnavailableError: Redis does not answer, or a stream's key holds something else.
     """
+    service, age_s = host.service(unit)
     try:
         now_ms = redis_time_ms(client)
-        service, age_s = host.service(unit)
         skew_ms = now_ms - host.wall_ms
         if since_ms is None:
-            starts = [now_ms - int(window_s * 1000), *oldest_countable_ms(client, keys)]
-            start_ms = max(starts if age_s is None else [*starts, now_ms - int(age_s * 1000)])
+            back_s = window_s if age_s is None else min(window_s, age_s)
+            start_ms = max(now_ms - int(back_s * 1000), *oldest_countable_ms(client, keys))
         else:
             start_ms = since_ms + skew_ms
-        signals = SignalTally(Pages(client, keys.signals, start_ms), settings)
-        intents = IntentTally(Pages(client, keys.intents, start_ms))
-        signals.advance(now_ms)
-        intents.advance(now_ms)
-        state = read_state(client, settings, keys, now_ms)
-        dedup_keys = count_dedup_keys(client, keys)
+        fields = _fields(client, settings, keys, start_ms, now_ms)
         service = with_lease(client, keys, service)
     except redis.RedisError as error:
         raise RedisUnavailableError(f"{settings.redis_url}: {one_line(error)}") from None
     journal = host.journal(unit, start_ms - skew_ms)
-    return Snapshot(
+    return Snapshot(**fields, service=service, events=journal.events if journal else None)
+
+
+def _fields(client: redis.Redis, settings: Settings, keys: Keys, start_ms: int, now_ms: int) -> dict[str, Any]:
+    """Return the fields of a snapshot that Redis tells."""
+    signals = SignalTally(Pages(client, keys.signals, start_ms), settings)
+    intents = IntentTally(Pages(client, keys.intents, start_ms))
+    signals.advance(now_ms)
+    intents.advance(now_ms)
+    return {
         **frame(now_ms, start_ms),
-        signals=signals.tradeable,
-        eligible=signals.eligible,
-        intents=intents.count,
-        publish_ratio=ratio(intents.count, signals.tradeable),
-        dedup_keys=dedup_keys,
-        service=service,
-        events=journal.events if journal else None,
-        **msgspec.structs.asdict(state),
-    )
+        "signals": signals.tradeable,
+        "eligible": signals.eligible,
+        "intents": intents.count,
+        "publish_ratio": ratio(intents.count, signals.tradeable),
+        "dedup_keys": count_dedup_keys(client, keys),
+        **msgspec.structs.asdict(read_state(client, settings, keys, now_ms)),
+    }
 
 
 def frame(now_ms: int, start_ms: int) -> dict[str, Any]:
@@ -106,8 +108,8 @@ def redis_time_ms(client: redis.Redis) -> int:
 
 
 def oldest_countable_ms(client: redis.Redis, keys: Keys) -> list[int]:
-    """Return, for each stream that lost entries, the time of the oldest one left: before it nothing can be counted."""
-    oldest = []
+    """Return 0 and, for each stream that lost entries, the time of the oldest one left: nothing before it counts."""
+    oldest = [0]
     for stream in (keys.signals, keys.intents):
         if not client.exists(stream):
             continue
