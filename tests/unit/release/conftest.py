@@ -7,7 +7,7 @@ import os
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -49,6 +49,10 @@ class FakeSystemctl:
                 return answer
         if words[:2] == ("systemctl", "restart"):
             self.facts.update(ActiveState="active", MainPID=str(int(self.facts["MainPID"]) + 100))
+        if words[:2] == ("systemctl", "enable"):
+            wants = self.layout.units / "multi-user.target.wants"
+            wants.mkdir(exist_ok=True)
+            (wants / UNIT).symlink_to(f"/etc/systemd/system/{UNIT}")
         if words[:2] == ("systemctl", "stop"):
             self.facts.update(ActiveState="inactive", MainPID="0")
         return Completed(0, "", "")

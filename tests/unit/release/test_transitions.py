@@ -155,6 +155,23 @@ def test_host_wide_drop_in_is_the_administrators(host: Host) -> None:
     assert adopted is not None
 
 
+@pytest.mark.usefixtures("packaged")
+def test_unit_that_did_not_start_at_boot_does_not_afterwards(
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+) -> None:
+    """A link that enables the unit and was not there at adoption goes with the release, even when it points nowhere."""
+    link = host.layout.units / "multi-user.target.wants" / UNIT
+    link.unlink()
+    systemctl.facts["UnitFileState"] = "disabled"
+    stage(A)
+    adopt(host)
+    activate(host, A, "d1", 5)
+    assert not link.is_symlink()
+    link.symlink_to(f"/etc/systemd/system/{UNIT}")
+    rollback(host)
+    assert not link.is_symlink()
+
+
 def test_masked_unit_is_refused(host: Host, systemctl: FakeSystemctl) -> None:
     """A masked unit is somebody's decision: the line says how to take it back."""
     systemctl.facts["LoadState"] = "masked"

@@ -145,10 +145,11 @@ def _start(host: Host, before: Facts, pending: Pending, start_timeout_s: float) 
 
 def failure(host: Host, facts: Facts, code: int, start_timeout_s: float, since_s: float) -> str:
     """One line on why the unit does not run: systemd's result, the exit status, the unit's last words."""
-    how = f"did not get ready within {start_timeout_s:g} s" if code == systemctl.TIMED_OUT else "did not start"
     line = systemctl.last_log_line(host.run, host.unit, since_s)
     words = f": {line}" if line else ""
-    return f"{host.unit} {how} (result {facts.result}, {facts.ended}){words}"
+    if code == systemctl.TIMED_OUT:
+        return f"{host.unit} did not get ready within {start_timeout_s:g} s{words}"
+    return f"{host.unit} did not start (result {facts.result}, {facts.ended}){words}"
 
 
 def _entered_ms(host: Host, facts: Facts) -> int:

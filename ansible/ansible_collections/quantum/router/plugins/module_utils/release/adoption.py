@@ -131,8 +131,9 @@ def present(layout: Layout, entry: Entry) -> bool:
 
 def enablement_links(host: Host) -> list[str]:
     """The links by which other units start this one."""
-    kinds = ("wants", "requires", "upholds")
-    links = [path for kind in kinds for path in host.layout.units.glob(f"*.{kind}/{host.unit}")]
+    folders = [folder for kind in ("wants", "requires", "upholds") for folder in host.layout.units.glob(f"*.{kind}")]
+    # Asked one by one: glob overlooks a link whose target is gone.
+    links = [folder / host.unit for folder in folders if (folder / host.unit).is_symlink()]
     return sorted(host.layout.host_path(path) for path in links)
 
 
