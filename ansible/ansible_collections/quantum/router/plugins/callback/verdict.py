@@ -15,7 +15,7 @@ name: verdict
 type: aggregate
 short_description: One last line for every host that says how it went
 version_added: 1.0.0
-author: Quantum Router maintainers (!UNKNOWN)
+author: Quantum Router maintainers (@quantum-router)
 description:
   - Prints the line of M(quantum.router.report) for every host after everything else.
   - A host that never got there, since it was unreachable or refused, gets a line with the reason.
