@@ -193,6 +193,13 @@ def test_impossible_rollback_says_why(state: State, to: str | None, kept: list[s
     assert str(error.value).startswith(said)
 
 
+def test_lost_state_can_be_told_what_to_return_to() -> None:
+    """After a lost state file `--to` a kept release works, and it is what is known good from then on."""
+    move = plan_rollback(State(), A, EVERY)
+    assert Move(None, A) == move
+    assert State(known_good=(A,)) == roll_back(State(), Move(None, A), capacity_delta=3)
+
+
 def test_returning_to_what_runs_is_nothing_to_do() -> None:
     """`--to` the live release plans no move."""
     assert plan_rollback(deploy(State(), A), A, EVERY) is None

@@ -1,4 +1,3 @@
-#!/usr/bin/python
 # Copyright (c) 2026, Quantum Router contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -109,7 +108,7 @@ from ansible_collections.quantum.router.plugins.module_utils.release.drift impor
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 from ansible_collections.quantum.router.plugins.module_utils.release.state import State
-from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import parse
+from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import Facts, parse
 
 
 def _look(host: Host, redis_url: str, redis_password: str, min_python: str) -> dict[str, Any]:
@@ -128,27 +127,35 @@ def _look(host: Host, redis_url: str, redis_password: str, min_python: str) -> d
     return {
         **described,
         "redis": {"reachable": probe.reachable, "version": probe.version, "auth_error": probe.auth_error},
-        "unit": {
-            "state": facts.active_state,
-            "load_state": facts.load_state,
-            "enablement": facts.enablement,
-            "fragment": facts.fragment,
-            "drop_ins": list(facts.drop_ins),
-            "main_pid": facts.main_pid,
-            "ours": adoption.is_ours(host, facts),
-        },
-        "releases": {
-            "current": host.layout.live(),
-            "staged": host.layout.staged(),
-            "known_good": list(state.known_good),
-            "bad": list(state.bad),
-            "withdrawn": list(state.withdrawn),
-            "pending": asdict(state.pending) if state.pending else None,
-            "verdicts": state.verdicts,
-            "capacity_owed": state.owed,
-        },
+        "unit": _unit(host, facts),
+        "releases": _releases(host, state),
         "drift": drift(host, facts, state),
         "problems": problems + ([probe.problem] if probe.problem else []),
+    }
+
+
+def _unit(host: Host, facts: Facts) -> dict[str, Any]:
+    return {
+        "state": facts.active_state,
+        "load_state": facts.load_state,
+        "enablement": facts.enablement,
+        "fragment": facts.fragment,
+        "drop_ins": list(facts.drop_ins),
+        "main_pid": facts.main_pid,
+        "ours": adoption.is_ours(host, facts),
+    }
+
+
+def _releases(host: Host, state: State) -> dict[str, Any]:
+    return {
+        "current": host.layout.live(),
+        "staged": host.layout.staged(),
+        "known_good": list(state.known_good),
+        "bad": list(state.bad),
+        "withdrawn": list(state.withdrawn),
+        "pending": asdict(state.pending) if state.pending else None,
+        "verdicts": state.verdicts,
+        "capacity_owed": state.owed,
     }
 
 

@@ -57,9 +57,9 @@ class State:
 
 @dataclass(frozen=True)
 class Move:
-    """A rollback: from what to what; None is the host as it was before the first release."""
+    """A rollback: from what to what; None is a host without a release that we know of."""
 
-    origin: str
+    origin: str | None
     target: str | None
 
 
@@ -141,7 +141,7 @@ def plan_rollback(state: State, to: str | None, kept: Collection[str]) -> Move |
         raise ReleaseError(f"release {target} failed its proof: deploy it again to prove it afresh")
     if target is not None and target not in kept:
         raise ReleaseError(f"release {target} is unknown or pruned; kept: {', '.join(kept) or 'none'}")
-    return Move(origin or "", target)
+    return Move(origin, target)
 
 
 def roll_back(state: State, move: Move, capacity_delta: int = 0) -> State:
@@ -152,13 +152,12 @@ def roll_back(state: State, move: Move, capacity_delta: int = 0) -> State:
         keep: tuple[str, ...] = ()
     else:
         keep = good[: good.index(move.target) + 1] if move.target in good else (*good, move.target)
-    left = [name for name in (*good, move.origin) if name and name not in keep]
+    left = [name for name in (*good, *([move.origin] if move.origin else [])) if name not in keep]
     failed = [state.pending.release] if state.pending else []
     withdrawn = [name for name in left if name not in failed and not is_legacy(name)]
     owed = {name: state.forced.get(name, 0) for name in left}
-    if state.pending:
-        owed[move.origin] = owed.get(move.origin, 0) + state.pending.capacity_delta
-    owed[move.origin] = owed.get(move.origin, 0) + capacity_delta
+    if move.origin:
+        owed[move.origin] += capacity_delta + (state.pending.capacity_delta if state.pending else 0)
     total = {name: state.owed.get(name, 0) + owed.get(name, 0) for name in {**state.owed, **owed}}
     return replace(
         state,
