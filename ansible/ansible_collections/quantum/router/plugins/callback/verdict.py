@@ -126,17 +126,16 @@ class CallbackModule(CallbackBase):
         self._why[host] = f"unreachable: {said}: check its address, the ssh key and the inventory; {left}"
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
-        """Print one line for every host, and nothing after it."""
-        lines = {host: self._line(stats, host) for host in sorted(stats.processed)}
-        said = [text for text in lines.values() if text]
+        """Print what is to be said of every host, and nothing after it."""
+        said = [text for host in sorted(stats.processed) for text in self._lines(stats, host)]
         if said:
             self._display.display("\n".join(said))
 
-    def _line(self, stats: AggregateStats, host: str) -> str | None:
+    def _lines(self, stats: AggregateStats, host: str) -> list[str]:
         reported = stats.custom.get(host, {}).get("router_line")
         if reported and not stats.dark.get(host):
-            return reported
-        return failed(host, self._why[host]) if host in self._why else None
+            return reported if isinstance(reported, list) else [reported]
+        return [failed(host, self._why[host])] if host in self._why else []
 
     def _ended(self, result: CallbackTaskResult, status: str) -> None:
         phase = _PHASE.search(result.task.get_path() or "")
