@@ -122,7 +122,7 @@ def capacity(*, create: bool, force: int | None, add: int | None, as_json: bool)
     """Show the count of open orders, or change it on purpose."""
     if sum((create, force is not None, add is not None)) > 1:
         raise click.UsageError("--create, --force and --add exclude each other: give one of them")
-    with _redis() as (client, _settings, keys):
+    with _redis(retries=0) as (client, _settings, keys):  # adding twice would be worse than an error
         change = change_open_orders(client, keys, create=create, force=force, add=add)
     text = change.after if change.after == change.before else f"{change.before} -> {change.after}"
     click.echo(msgspec.json.encode(change) if as_json else f"{keys.open_orders}: {text}")
@@ -213,8 +213,8 @@ def _show(facts: dict[str, Any], *, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def _redis() -> Iterator[tuple[redis.Redis, Settings, Keys]]:
+def _redis(retries: int = 2) -> Iterator[tuple[redis.Redis, Settings, Keys]]:
     """Yield a client, the settings and the keys of this environment."""
     settings = load(os.environ)
-    with contextlib.closing(connect(settings)) as client:
+    with contextlib.closing(connect(settings, retries)) as client:
         yield client, settings, catalogue(settings)

@@ -44,11 +44,11 @@ def read_password(settings: Settings, credentials_directory: str | None) -> str 
     return password
 
 
-def connect(settings: Settings) -> redis.Redis:
+def connect(settings: Settings, retries: int = 2) -> redis.Redis:
     """Return a client for *settings*; nothing is sent until it is used.
 
-    Lost connections are retried twice within half a second; what the router sends may be sent twice (scripts carry an
-    id, reads start at a cursor).
+    What fails on a lost connection is sent again up to *retries* times within half a second. All that the service sends
+    may be: its scripts carry an id, its reads start at a cursor.
     """
     return redis.Redis.from_url(
         settings.redis_url,
@@ -57,7 +57,7 @@ def connect(settings: Settings) -> redis.Redis:
         decode_responses=False,
         socket_timeout=SOCKET_TIMEOUT_S,
         socket_connect_timeout=SOCKET_TIMEOUT_S,
-        retry=Retry(ExponentialBackoff(cap=0.25, base=0.05), 2),
+        retry=Retry(ExponentialBackoff(cap=0.25, base=0.05), retries),
         client_name="quantum-router",
         health_check_interval=0,
     )
