@@ -121,7 +121,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
         """A host went away: no rescue runs there, so this is all that will be known."""
         self._ended(result, "unreachable")
-        host, said = result.host.get_name(), str(result.result.get("msg", ""))
+        host, said = result.host.get_name(), str(result.result.get("msg", "")).rstrip(": ")
         left = gone(self._phases.of(host))
         self._why[host] = f"unreachable: {said}: check its address, the ssh key and the inventory; {left}"
 
