@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a wheel that is wrong in one way out of the good one: `bad_wheels.py KIND GOOD_WHEEL BAD_WHEEL`.
+
+A fault is code at the end of one module, where it takes the place of what the module has defined.
+"""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from pathlib import Path
+
+#: Kind -> (module, code).
+FAULTS = {
+    "does-not-import": ("router/cli.py", "import router.no_such_module"),
+    "exits-at-start": (
+        "router/service.py",
+        """
+def _exit(self):
+    raise SystemExit("the fault of this wheel: cannot start")
+
+Service.run = _exit
+""",
+    ),
+    "never-ready": ("router/notify.py", "ServiceManager.ready = lambda self: None"),
+    # Holds the lease, moves the cursor, is well in every way but one.
+    "silent": (
+        "router/session.py",
+        """
+_decide = decide
+
+def decide(candidates, capacity, settings):
+    return _decide([], capacity, settings)
+""",
+    ),
+    # Holds the lease as well; every valid signal is good enough and finds room.
+    "floods": (
+        "router/session.py",
+        """
+_decide, _Window = decide, Window
+
+def decide(candidates, capacity, settings):
+    boundless = replace(settings, max_open_orders=9999, target_open_orders=9999, max_new_per_cycle=9999)
+    return _decide(candidates, replace(capacity, open_orders=0, in_flight=0), boundless)
+
+def Window(cursor, settings):
+    return _Window(cursor, replace(settings, min_confidence=0.0))
+""",
+    ),
+}
+
+
+def spoil(good: Path, bad: Path, module: str, code: str) -> None:
+    """Write the wheel `bad`: the wheel `good` with `code` at the end of `module`, and no digest for that one."""
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(bad, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            content = source.read(name).decode()
+            if name == module:
+                content += f"\n\n{code.strip()}\n"
+            elif name.endswith(".dist-info/RECORD"):
+                lines = content.splitlines()
+                content = "".join(f"{module},,\n" if line.startswith(f"{module},") else f"{line}\n" for line in lines)
+            target.writestr(name, content)
+
+
+if __name__ == "__main__":
+    spoil(Path(sys.argv[2]), Path(sys.argv[3]), *FAULTS[sys.argv[1]])

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deployments that must undo themselves: the host runs afterwards what it ran before, and one line says why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.infra.conftest import Desk, Playbooks, Run
+
+State = dict[str, str]
+
+
+def assert_reported(run: Run, report: dict[str, Any], phase: str, *words: str) -> None:
+    """Assert that a failed run and its report say why in one line with these words, and in which phase it failed."""
+    assert 0 != run.code
+    assert run.last_line.startswith("verdict=fail ")
+    assert all(word in run.reason for word in words), run.reason
+    assert "Traceback" not in run.reason
+    assert ("fail", run.reason) == (report["verdict"], report["reason"])
+    assert phase == next(part["name"] for part in report["phases"] if part["status"] == "failed")
+
+
+def test_does_not_import(
+    desk: Desk, playbooks: Playbooks, bad_wheel: Callable[[str], str], legacy_state: Callable[[], State]
+) -> None:
+    """A release that does not import is found out before anything live is touched: the old process goes on."""
+    before, pid = legacy_state(), desk.runs()["MainPID"]
+    run = playbooks.deploy(router_artifact=bad_wheel("does-not-import"))
+    assert_reported(run, playbooks.report, "check", "No module named 'router.no_such_module'")
+    assert not playbooks.report["rolled_back"]
+    assert (before, pid) == (legacy_state(), desk.runs()["MainPID"])
+    assert desk.publishes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "phase", "words"),
+    [
+        ("exits-at-start", "activate", ("the fault of this wheel: cannot start",)),
+        ("never-ready", "activate", ("not ready within 8 s",)),
+        ("silent", "judge", ("nothing published, while", "eligible signals met free slots")),
+        ("floods", "judge", ("below 80%", "2 allowed")),
+    ],
+)
+def test_goes_back(
+    desk: Desk,
+    playbooks: Playbooks,
+    bad_wheel: Callable[[str], str],
+    legacy_state: Callable[[], State],
+    kind: str,
+    phase: str,
+    words: tuple[str, ...],
+) -> None:
+    """A release that does not start, get ready, publish, or choose is replaced by what ran before, byte for byte."""
+    before = legacy_state()
+    run = playbooks.deploy(router_artifact=bad_wheel(kind))
+    report = playbooks.report
+    assert_reported(run, report, phase, *words)
+    assert "rolled_back=true" in run.last_line
+    assert report["rolled_back"]
+    assert before == legacy_state()
+    assert "active" == before["ActiveState"]
+    assert desk.publishes()
+    assert report["release"] in desk.run("router-release list | grep bad")
+
+
+def test_redis_stopped(desk: Desk, playbooks: Playbooks) -> None:
+    """Without Redis nothing on the host is touched, and the old router publishes once Redis is back."""
+    before, listing = desk.runs(), desk.listing()
+    desk.run("systemctl stop redis-server")
+    try:
+        run = playbooks.deploy()
+        assert (before, listing) == (desk.runs(), desk.listing())
+    finally:
+        desk.run("systemctl start redis-server")
+    assert_reported(run, playbooks.report, "preflight", "Redis at 127.0.0.1:6379 can't be reached", "start it or")
+    assert desk.publishes()
+    assert before == desk.runs()
