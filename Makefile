@@ -11,7 +11,7 @@ LAB_INVENTORY := inventory/lab
 INVENTORY ?= $(LAB_INVENTORY)
 ARGS ?=
 # The Python that makes the environment of this checkout.
-PYTHON ?= python3.11
+PYTHON ?= python3
 WHEELHOUSE_TARGETS ?= $(foreach machine,x86_64 aarch64,$(foreach python,cp310 cp311 cp312 cp313,$(python)-$(machine)))
 
 ifeq ($(wildcard $(INVENTORY)),)
@@ -44,10 +44,10 @@ deploy: wheel wheelhouse $(TARGET_UP) ## Put the router on the hosts of INVENTOR
 rollback: $(VENV) ## Put back what ran before
 	@$(PLAYBOOK) rollback.yml $(ARGS)
 
-recon: wheel wheelhouse ## Show what runs on the hosts and what it publishes; changes nothing
+recon: wheel wheelhouse ## Measure the router that runs now (installs only what measures)
 	@$(PLAYBOOK) quantum.router.recon $(ARGS)
 
-verify: wheel wheelhouse ## Judge the router that runs now
+verify: wheel wheelhouse ## Say what on the hosts differs from what was deployed
 	@$(PLAYBOOK) quantum.router.verify $(ARGS)
 
 ##@ Lab

@@ -2,7 +2,7 @@
 """The settings: one table that names, types and bounds every environment variable.
 
 Only the standard library is imported, so that a deployment can check settings straight from the wheel
-(`PYTHONPATH=quantum_router.whl python3 -m router.config`) before anything is installed.
+(`PYTHONPATH=quantum_router.whl python3 -m router.config MAX_OPEN_ORDERS=12`) before anything is installed.
 """
 
 from __future__ import annotations
@@ -177,8 +177,11 @@ def _contradictions(settings: Settings) -> list[str]:
     return problems
 
 
-def load(environ: Mapping[str, str]) -> Settings:
+def load(environ: Mapping[str, str], *, only_settings: bool = False) -> Settings:
     """Read the settings from *environ*; an empty value means the default.
+
+    A service's environment holds other names too, so there only those that begin with `ROUTER_` must be known; with
+    *only_settings* all must.
 
     Raises:
         ConfigError: with one line for every bad value, unknown `ROUTER_*` name and contradiction at once.
@@ -195,7 +198,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             shown = "(not shown)" if "@" in text else repr(text[:64])  # an address may hold a password
             problems.append(f"{name}={shown} {error}")
     for name in sorted(environ):
-        if name.startswith("ROUTER_") and name not in CATALOGUE:
+        if name not in CATALOGUE and (only_settings or name.startswith("ROUTER_")):
             near = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.8)
             hint = f"did you mean {near[0]}?" if near else "remove it"
             problems.append(f"{name} is not a setting: {hint}")
@@ -213,10 +216,14 @@ def as_environment(settings: Settings) -> dict[str, str]:
     return {name: "" if v is None else f"{v:.15g}" if isinstance(v, float) else str(v) for name, v in shown.items()}
 
 
-def main() -> int:
-    """Print the effective settings of this environment as JSON, or every error on a line of its own; 0 or 78."""
+def main(assignments: list[str]) -> int:
+    """Print the effective settings of *assignments* (NAME=VALUE) as JSON, or every error on a line of its own; 0 or 78.
+
+    Without any, the settings are those of the environment.
+    """
+    given = dict(text.partition("=")[::2] for text in assignments)
     try:
-        settings = load(os.environ)
+        settings = load(given or os.environ, only_settings=bool(given))
     except ConfigError as error:
         sys.stderr.write("".join(f"{line}\n" for line in error.problems))
         return error.exit_code
@@ -225,4 +232,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

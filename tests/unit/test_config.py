@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import fields
@@ -79,6 +78,12 @@ def test_an_unknown_name_is_an_error_with_the_nearest_known_one() -> None:
     assert ["ROUTER_KEY_PREFX is not a setting: did you mean ROUTER_KEY_PREFIX?"] == problems({"ROUTER_KEY_PREFX": "a"})
 
 
+def test_where_only_settings_are_given_every_unknown_name_is_an_error() -> None:
+    """A deployment's settings hold nothing else, so a mistyped one without the prefix is named too."""
+    with pytest.raises(ConfigError, match="MAX_OPEN_ORDER is not a setting: did you mean MAX_OPEN_ORDERS"):
+        load({"MAX_OPEN_ORDER": "7"}, only_settings=True)
+
+
 def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
     """Secrets come from files; an error text is no place for one."""
     for url in ("redis://user:hunter2@host/0", "http://user:hunter2@host"):
@@ -121,7 +126,7 @@ def test_the_module_validates_an_environment_with_the_standard_library_alone() -
     """A controller checks settings straight from the wheel, before anything is installed."""
     without_packages = "import runpy, sys; sys.modules.update(redis=None, msgspec=None, click=None); "
     script = without_packages + "runpy.run_module('router.config', run_name='__main__')"
-    environ = {"PATH": os.environ["PATH"], "MAX_OPEN_ORDERS": "7"}
-    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", script, "MAX_OPEN_ORDERS=7"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stderr
     assert 7 == json.loads(done.stdout)["max_open_orders"]

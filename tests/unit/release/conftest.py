@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -48,7 +49,7 @@ class FakeSystemctl:
             if " ".join(words).startswith(prefix):
                 return answer
         if words[:2] == ("systemctl", "restart"):
-            self.facts.update(ActiveState="active", MainPID=str(int(self.facts["MainPID"]) + 100))
+            self._start()
         if words[:2] == ("systemctl", "enable"):
             wants = self.layout.units / "multi-user.target.wants"
             wants.mkdir(exist_ok=True)
@@ -74,9 +75,29 @@ class FakeSystemctl:
             "DropInPaths": " ".join(drop_ins),
             "Type": "simple",
             "Result": "success",
+            "ExecStart": self._command(found),
             **self.facts,
         }
         return "".join(f"{name}={value}\n" for name, value in facts.items())
+
+    def _start(self) -> None:
+        """A new process of what the unit file says, begun after all files were written."""
+        pid = str(int(self.facts["MainPID"]) + 100)
+        self.facts.update(ActiveState="active", MainPID=pid, ActiveEnterTimestampMonotonic=str(10**16))
+        unit = self.layout.units / UNIT
+        argv = re.search(r"^ExecStart=(.*)", unit.read_text() if unit.is_file() else "", re.MULTILINE)
+        process = self.layout.at(f"/proc/{pid}")
+        process.mkdir(parents=True, exist_ok=True)
+        (process / "cmdline").write_text(argv[1].replace(" ", "\0") + "\0" if argv else "")
+
+    def _command(self, found: list[str]) -> str:
+        """The unit's command as systemd prints it."""
+        place = self.layout.at(found[0]) if found else None
+        for line in place.read_text().splitlines() if place and place.is_file() else []:
+            if line.startswith("ExecStart="):
+                argv = line.removeprefix("ExecStart=")
+                return f"{{ path={argv.split()[0]} ; argv[]={argv} ; ignore_errors=no ; pid=42 }}"
+        return ""
 
 
 @pytest.fixture
@@ -110,12 +131,7 @@ def legacy(layout: Layout, systemctl: FakeSystemctl) -> Path:
     wants = layout.units / "multi-user.target.wants"
     wants.mkdir()
     (wants / UNIT).symlink_to(f"/etc/systemd/system/{UNIT}")
-    systemctl.facts.update(
-        ActiveState="active",
-        MainPID="42",
-        UnitFileState="enabled",
-        ExecStart="{ path=/usr/bin/python3 ; argv[]=/usr/bin/python3 /home/qt/router.py ; ignore_errors=no ; pid=42 }",
-    )
+    systemctl.facts.update(ActiveState="active", MainPID="42", UnitFileState="enabled")
     return script
 
 

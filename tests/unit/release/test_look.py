@@ -197,15 +197,11 @@ def test_systemds_answer_is_read() -> None:
 
 
 @pytest.fixture
-def deployed(host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]) -> Path:
+def deployed(host: Host, stage: Callable[[str], Path]) -> Path:
     """A release that runs untouched; returns its directory."""
     tree = stage(A)
     activate(host, A, "d1", 5)
     confirm(host, "d1", {})
-    process = host.layout.at(f"/proc/{systemctl.facts['MainPID']}")
-    process.mkdir(parents=True)
-    (process / "cmdline").write_text(f"/opt/quantum-router/releases/{A}/venv/bin/python\0-m\0router\0")
-    systemctl.facts["ActiveEnterTimestampMonotonic"] = str(10**16)
     return tree
 
 

@@ -129,7 +129,7 @@ def _look(host: Host, redis_url: str, redis_password: str, min_python: str) -> d
         "redis": {"reachable": probe.reachable, "version": probe.version, "auth_error": probe.auth_error},
         "unit": _unit(host, facts),
         "releases": _releases(host, state),
-        "drift": drift(host, facts, state),
+        "drift": drift(host, facts, state, redis_password),
         "problems": problems + ([probe.problem] if probe.problem else []),
     }
 

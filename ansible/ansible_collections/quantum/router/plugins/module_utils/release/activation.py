@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import adoption, durable, files, manifest, store, systemctl
+from .drift import drift
 from .errors import ReleaseError
 from .layout import is_legacy
 from .state import Pending, State, begin, plan_rollback, roll_back
@@ -32,11 +33,6 @@ class Activation:
     gap_ms: int | None
 
 
-def is_live(host: Host, release: str, facts: Facts) -> bool:
-    """Whether the release is what the host runs, with nothing laid over it."""
-    return host.layout.live() == release and adoption.is_ours(host, facts) and facts.active_state == "active"
-
-
 def activate(host: Host, release: str, deployment: str, start_timeout_s: float, capacity_delta: int = 0) -> Activation:
     """Start a staged release under a pending record; raises ReleaseError with systemd's reason if it doesn't get ready.
 
@@ -45,7 +41,7 @@ def activate(host: Host, release: str, deployment: str, start_timeout_s: float, 
     with store.locked(host.layout):
         facts = host.facts()
         state = store.load(host.layout)
-        if state.live == release and is_live(host, release, facts) and _confirmed_or(deployment, state):
+        if _runs_untouched(host, facts, state, release, deployment):
             previous = state.pending.previous if state.pending else None
             entered_ms = _entered_ms(host, facts)
             return Activation(
@@ -59,15 +55,17 @@ def activate(host: Host, release: str, deployment: str, start_timeout_s: float, 
 def check(host: Host, release: str, deployment: str) -> tuple[bool, str | None]:
     """Whether `activate` would change anything, and what it would replace; raises what it would raise early."""
     state = store.load(host.layout)
-    if state.live == release and is_live(host, release, host.facts()) and _confirmed_or(deployment, state):
+    if _runs_untouched(host, host.facts(), state, release, deployment):
         return False, state.pending.previous if state.pending else None
     adopted, _changed = adoption.adopt(host, check=True)
     pending = begin(state, Pending(deployment, release, None, "")).pending
     return True, adopted.id if adopted else pending.previous if pending else None
 
 
-def _confirmed_or(deployment: str, state: State) -> bool:
-    return state.pending is None or state.pending.deployment == deployment
+def _runs_untouched(host: Host, facts: Facts, state: State, release: str, deployment: str) -> bool:
+    """Whether the release is what runs, nothing about it has changed since, and no other deployment is pending."""
+    others = state.pending is not None and state.pending.deployment != deployment
+    return state.live == release and not others and not drift(host, facts, state)
 
 
 def _prepare(host: Host, facts: Facts, state: State, wanted: Pending) -> Pending:
@@ -94,7 +92,7 @@ def _with_unit(state: State, unit: str) -> State:
 
 def _require_backup(host: Host, facts: Facts, pending: Pending) -> None:
     """Nothing is replaced that a rollback could not put back."""
-    if facts.load_state == "not-found" or adoption.is_ours(host, facts):
+    if not adoption.needs_backup(host, facts):
         return
     recorded = {}
     if pending.previous and is_legacy(pending.previous):

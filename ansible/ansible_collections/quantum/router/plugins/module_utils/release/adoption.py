@@ -66,6 +66,17 @@ def is_ours(host: Host, facts: Facts) -> bool:
     return ours.is_file() and ours.read_bytes() == installed.read_bytes()
 
 
+def needs_backup(host: Host, facts: Facts) -> bool:
+    """Whether a rollback could not do without the unit's own bytes.
+
+    One that runs a release of ours needs none, edited by hand or not: the release is kept whole, and an edit that
+    nobody proved is drift, not something to return to.
+    """
+    releases = host.layout.host_path(host.layout.releases) + "/"
+    ours = bool(facts.commands) and all(command.startswith(releases) for command in facts.commands)
+    return facts.load_state != "not-found" and not ours
+
+
 def movable_drop_ins(host: Host, facts: Facts) -> list[str]:
     """Drop-ins of this unit alone under /etc: they would override a release, so they move away while it is live."""
     own = re.compile(rf"/etc/systemd/system(\.control|\.attached)?/{re.escape(host.unit)}\.d/[^/]+")
@@ -89,10 +100,10 @@ def refuse_foreign_drop_ins(host: Host, facts: Facts) -> None:
 
 
 def adopt(host: Host, *, check: bool = False) -> tuple[Adopted | None, bool]:
-    """Store what runs now unless it is ours or not there at all; returns it and whether anything changed."""
+    """Store what runs now unless it is a release or not there at all; returns it and whether anything changed."""
     facts = host.facts()
     refuse_foreign_drop_ins(host, facts)
-    if facts.load_state == "not-found" or is_ours(host, facts):
+    if not needs_backup(host, facts):
         return None, False
     adopted = _capture(host, facts)
     state = store.load(host.layout)

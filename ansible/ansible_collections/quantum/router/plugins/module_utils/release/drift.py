@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from .systemctl import Facts
 
 
-def drift(host: Host, facts: Facts, state: State) -> list[str]:
-    """One line per difference; empty when the live release runs untouched, or when none is live."""
+def drift(host: Host, facts: Facts, state: State, password: str = "") -> list[str]:
+    """One line per difference; empty when the live release runs untouched, or when none is live.
+
+    A `password` that was given is compared with the one that the unit is handed.
+    """
     live = host.layout.live()
     if state.live is None or is_legacy(state.live):
         return []
@@ -33,6 +36,8 @@ def drift(host: Host, facts: Facts, state: State) -> list[str]:
         lines.append(f"{host.layout.host_path(installed)} differs from the release's unit")
     if facts.needs_reload:
         lines.append(f"systemd has not read {host.unit} since it changed: systemctl daemon-reload")
+    if password and not (host.layout.password.is_file() and host.layout.password.read_text("utf-8") == password):
+        lines.append(f"{host.layout.host_path(host.layout.password)} does not hold the password that was given")
     return lines + _process(host, facts, live)
 
 
@@ -47,7 +52,6 @@ def _process(host: Host, facts: Facts, live: str) -> list[str]:
     if inside not in command:
         return [f"process {facts.main_pid} does not run from release {live}"]
     started_s = host.now() - host.monotonic() + facts.entered_us / 1e6
-    built = host.layout.release(live) / MANIFEST
-    if built.is_file() and started_s + 1 < built.stat().st_mtime:
-        return [f"process {facts.main_pid} is older than the files of release {live}"]
-    return []
+    used = {f"the files of release {live}": host.layout.release(live) / MANIFEST, "its password": host.layout.password}
+    newer = [what for what, path in used.items() if path.is_file() and started_s + 1 < path.stat().st_mtime]
+    return [f"process {facts.main_pid} is older than {what}: it runs with what was there before" for what in newer]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .host import Host
 
 MODULES = (
-    *("activation", "adoption", "capacity", "cli", "confirmation", "durable", "errors", "files", "host"),
-    *("identity", "layout", "manifest", "rollback", "staging", "state", "store", "systemctl"),
+    *("activation", "adoption", "capacity", "cli", "confirmation", "drift", "durable", "errors", "files"),
+    *("host", "identity", "layout", "manifest", "rollback", "staging", "state", "store", "systemctl"),
 )
 """What the command needs; Ansible sends no more than this to a host."""
 
