@@ -150,7 +150,8 @@ def call(runner: Run, *arguments: str) -> str:
 
 def last_log_line(runner: Run, unit: str, since_s: float) -> str:
     """The newest journal line of the unit's own processes since a Unix time, or an empty string."""
-    wanted = ("--no-pager", "--quiet", "--output=cat", "--lines=1", f"--since=@{since_s:.6f}")
+    # Asked for one line, systemd 252 gives the last but one when there are several journal files.
+    wanted = ("--no-pager", "--quiet", "--output=cat", "--lines=2", f"--since=@{since_s:.6f}")
     return one_line(runner(("journalctl", f"_SYSTEMD_UNIT={unit}", *wanted), ANSWER_S).out)
 
 
