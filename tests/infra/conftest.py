@@ -17,6 +17,9 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+# They change the host they run on: outside of Molecule that would be this machine.
+collect_ignore_glob = [] if "MOLECULE_INVENTORY_FILE" in os.environ else ["*"]
+
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = "quantum-ai-strategy-router.service"
 INTENTS = "quantum:stream:trade.intent"
@@ -156,6 +159,19 @@ def desk(host: Any) -> Desk:
 def playbooks() -> Playbooks:
     """Playbooks whose reports lie with those of Molecule's own runs."""
     return Playbooks(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "reports")
+
+
+@pytest.fixture(scope="session")
+def bad_wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Make a wheel of a kind that `bad_wheels.py` knows; returns its path."""
+    (good,) = (ROOT / "ansible/ansible_collections/quantum/router/roles/router/files").glob("quantum_router-*.whl")
+
+    def make(kind: str) -> str:
+        bad = tmp_path_factory.mktemp(kind) / good.name
+        subprocess.run([sys.executable, ROOT / "tests/infra/bad_wheels.py", kind, good, bad], check=True)
+        return str(bad)
+
+    return make
 
 
 @pytest.hookimpl(wrapper=True)

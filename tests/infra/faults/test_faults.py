@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from tests.infra.conftest import Desk, Playbooks, Run
 
 State = dict[str, str]
+UNIT = "/etc/systemd/system/quantum-ai-strategy-router.service"
+PLACES = (UNIT, f"{UNIT}.d", "/etc/systemd/system/multi-user.target.wants", "/home/qt/quantum_trader")
+
+
+@pytest.fixture
+def legacy_state(desk: Desk) -> Callable[[], State]:
+    """Take down what runs on the host, whichever process it is: unit, script, drop-ins, enablement, command line."""
+    return lambda: {"files": desk.files(*PLACES), "process": desk.command_line(), **desk.runs_apart_from_process()}
 
 
 def assert_reported(run: Run, report: dict[str, Any], phase: str, *words: str) -> None:
@@ -41,9 +49,9 @@ def test_does_not_import(
     ("kind", "phase", "words"),
     [
         ("exits-at-start", "activate", ("the fault of this wheel: cannot start",)),
-        ("never-ready", "activate", ("not ready within 8 s",)),
+        ("never-ready", "activate", ("did not get ready within 8 s",)),
         ("silent", "judge", ("nothing published, while", "eligible signals met free slots")),
-        ("floods", "judge", ("below 80%", "2 allowed")),
+        ("floods", "judge", ("intents within 0.9 s, at most 2 allowed",)),
     ],
 )
 def test_goes_back(

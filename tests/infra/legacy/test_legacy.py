@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.infra.conftest import Desk, Playbooks
 
@@ -67,7 +67,7 @@ def test_verdict(report: dict[str, Any]) -> None:
     assert "pass" == report["verdict"]
     assert 0.8 <= report["reduction"] <= 1
     assert (False, False) == (report["unchanged"], report["rolled_back"])
-    assert report["previous"] is None
+    assert report["previous"].startswith("legacy-")
     criteria = {criterion["name"]: criterion["status"] for criterion in report["criteria"]}
     assert {"service", "reduction", "not silent", "not flooding", "capacity known"} == criteria.keys()
     assert {"pass"} == set(criteria.values())
@@ -157,6 +157,20 @@ def test_verify(playbooks: Playbooks) -> None:
     verified = playbooks.run("quantum.router.verify")
     assert 0 == verified.code
     assert verified.last_line.startswith("verified=true ")
+
+
+def test_bad_release_over_a_good_one(
+    desk: Desk, playbooks: Playbooks, bad_wheel: Callable[[str], str], report: dict[str, Any]
+) -> None:
+    """A release that does not start gives way to the good one of ours that ran before, not to the older router."""
+    before, release = desk.runs_apart_from_process(), desk.files(f"/opt/quantum-router/releases/{report['release']}")
+    bad = playbooks.deploy(router_artifact=bad_wheel("exits-at-start"))
+    assert 0 != bad.code
+    assert "rolled_back=true" in bad.last_line
+    assert before == desk.runs_apart_from_process()
+    assert report["release"] in desk.command_line()
+    assert release == desk.files(f"/opt/quantum-router/releases/{report['release']}")
+    assert desk.publishes()
 
 
 def test_rollback(desk: Desk, playbooks: Playbooks, report: dict[str, Any]) -> None:
