@@ -68,9 +68,14 @@ def podman_prefix(*, root: bool, cgroup2: bool) -> list[str]:
 
 
 def run_arguments(name: str, network: str, ip: str, image: str) -> list[str]:
-    """Podman's arguments for one host; the journal gets a volume because podman's tmpfs loses it at a restart."""
+    """Podman's arguments for one host; the journal gets a volume because podman's tmpfs loses it at a restart.
+
+    The same address has the same MAC: the machine would look for a host made anew at the old one for a while.
+    """
+    mac = "02:00:" + ":".join(f"{int(part):02x}" for part in ip.split("."))
     return [
         *("run", "--detach", "--name", name, "--hostname", name, "--network", network, "--ip", ip),
+        f"--mac-address={mac}",
         *("--systemd=always", "--restart=always", "--volume=/var/log/journal"),
         *(f"--cap-add={capability}" for capability in CAPABILITIES),
         *("--security-opt=apparmor=unconfined", "--security-opt=label=disable"),
