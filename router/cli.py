@@ -32,13 +32,15 @@ from router.proof.soak import Watch, prove
 from router.redis_io.capacity import change_open_orders
 from router.redis_io.client import connect
 from router.redis_io.keys import Keys, catalogue
-from router.service import Service
+from router.service import AbandonError, Service
 from router.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 USAGE_EXIT_CODE = 64
+#: Seconds after SIGTERM in which the service gives its lease back; it has promised to end within one.
+PATIENCE_S = 0.6
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _unit_option = click.option("--unit", required=True, help="The systemd unit of the router.")
 VERDICT_EXIT_CODES = {Status.PASSED: 0, Status.FAILED: 1, Status.INCONCLUSIVE: 2}
@@ -68,7 +70,7 @@ class _Commands(click.Group):
         except RouterError as error:
             click.echo(error, err=True)
             sys.exit(error.exit_code)
-        except (redis.RedisError, OSError) as error:
+        except redis.RedisError as error:
             click.echo(f"Redis: {' '.join(str(error).split())}", err=True)
             sys.exit(RedisUnavailableError.exit_code)
 
@@ -89,12 +91,13 @@ def run(holder: str, release: str) -> None:
     manager = ServiceManager(os.environ)
     name = holder or f"{socket.gethostname()}/pid-{os.getpid()}"
     try:
-        Service(settings, name, release, telemetry, manager, stopping).run()
+        released = Service(settings, name, release, telemetry, manager, stopping).run()
     except RouterError as error:
         telemetry.failed(str(error), error.exit_code)
         sys.exit(error.exit_code)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     manager.stopping()
-    telemetry.stopped()
+    telemetry.stopped(released=released)
 
 
 @main.command()
@@ -188,10 +191,22 @@ def version(*, as_json: bool) -> None:
 
 
 def _stop_on_signals() -> Callable[[], bool]:
-    """Return a function that says whether SIGTERM or SIGINT has come."""
+    """Return a function that says whether SIGTERM or SIGINT has come.
+
+    Where nobody asks in time, since Redis hangs, whatever is under way is abandoned: the next router reads it again.
+    """
     received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+
+    def abandon(_number: int, _frame: object) -> None:
+        raise AbandonError
+
+    signal.signal(signal.SIGALRM, abandon)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda n, _frame: received.append(n))
+        signal.signal(number, note)
     return lambda: bool(received)
 
 

@@ -15,7 +15,7 @@ import re
 import sys
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from router.errors import ConfigError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"[A-Za-z0-9._:{}-]{1,128}")
 _PREFIX = re.compile(r"[A-Za-z0-9._:{}-]{0,128}")
+_URL_OPTIONS = {"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
 _LOG_FORMATS = ("auto", "journal", "text", "json")
 
 
@@ -97,8 +98,13 @@ def _redis_url(text: str) -> str:
         parts = urlsplit("")
     if not usable:
         raise ValueError("must look like redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH")
-    if parts.password:
+    unknown = sorted({name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - _URL_OPTIONS)
+    if parts.password or "password" in unknown:
         raise ValueError("must not hold a password: put it into a file and name that in ROUTER_REDIS_PASSWORD_FILE")
+    if unknown:
+        raise ValueError(
+            f"must not hold the options {', '.join(unknown)}: only {', '.join(sorted(_URL_OPTIONS))} may be"
+        )
     return text
 
 
@@ -174,6 +180,10 @@ def _contradictions(settings: Settings) -> list[str]:
             f"ROUTER_DEDUP_TTL_SEC={s.dedup_ttl_s:g} is not above {max_age} + 2 x {window}: "
             f"a signal could be published twice, set more than {remembered_s:g}"
         )
+    if s.signal_stream == s.intent_stream:
+        problems.append(
+            f"ROUTER_INTENT_STREAM={s.intent_stream} is ROUTER_SIGNAL_STREAM too: intents would be read as signals"
+        )
     return problems
 
 
@@ -195,7 +205,9 @@ def load(environ: Mapping[str, str], *, only_settings: bool = False) -> Settings
         try:
             values[field] = parse(text)
         except ValueError as error:
-            shown = "(not shown)" if "@" in text else repr(text[:64])  # an address may hold a password
+            shown = (
+                "(not shown)" if "@" in text or "password" in text else repr(text[:64])
+            )  # an address may hold a password
             problems.append(f"{name}={shown} {error}")
     for name in sorted(environ):
         if name not in CATALOGUE and (only_settings or name.startswith("ROUTER_")):

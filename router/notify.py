@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import TYPE_CHECKING
 
@@ -44,4 +45,5 @@ class ServiceManager:
 
     def _send(self, message: str) -> None:
         if self._socket is not None:
-            self._socket.sendto(message.encode(), self._address)
+            with contextlib.suppress(OSError):  # a service manager that is gone is no reason to stop trading
+                self._socket.sendto(message.encode(), self._address)

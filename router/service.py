@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import redis
 
-from router.errors import RedisUnavailableError
+from router.errors import ConfigError, RedisUnavailableError
 from router.redis_io.client import connect, require_supported_server
 from router.redis_io.group import Group
 from router.redis_io.keys import catalogue
@@ -22,11 +22,23 @@ if TYPE_CHECKING:
 
     from router.config import Settings
     from router.notify import ServiceManager
+    from router.redis_io.keys import Keys
     from router.redis_io.scripts import Lease
     from router.telemetry import Telemetry
 
-#: Pause before Redis is tried again, and between a standby's attempts.
+#: Pause between a standby's attempts, and before Redis is tried again; the latter doubles up to the longest.
 PAUSE_S: Final = 0.25
+LONGEST_PAUSE_S: Final = 2.0
+#: An outage is told when it begins, when its reason changes, and this often.
+REPEAT_OUTAGE_S: Final = 10.0
+
+
+class StopError(BaseException):
+    """The service was told to stop: what is not committed is left to the next one. No handler of errors may keep it."""
+
+
+class AbandonError(StopError):
+    """It was told to stop and Redis hangs: even the lease is left, to expire."""
 
 
 class Service:
@@ -48,53 +60,64 @@ class Service:
         self._manager = manager
         self._stopping = stopping
         self._ready = False
+        self._outage = ("", float("-inf"))
+        self._pause_s = PAUSE_S
 
-    def run(self) -> None:
-        """Work until told to stop.
+    def run(self) -> bool:
+        """Work until told to stop; return whether a lease was given back.
 
         Raises:
             RedisUnavailableError: Redis cannot be used at start. Later the service waits for it, publishing nothing.
             FencedError, BrokenCommitError: this process may not go on.
         """
-        while not self._stopping():
-            try:
-                self._serve()
-            except (redis.RedisError, OSError, RedisUnavailableError) as error:
-                reason = " ".join(str(error).split()) or type(error).__name__
-                if not self._ready:
-                    raise RedisUnavailableError(f"Redis at {self._settings.redis_url}: {reason}") from None
-                self._telemetry.redis_unavailable(reason)
-                self._manager.status(f"Redis unavailable: {reason}")
-                self._pause()
+        try:
+            while True:
+                try:
+                    self._serve()
+                except (redis.RedisError, RedisUnavailableError, ConfigError) as error:
+                    if not self._ready and isinstance(error, ConfigError):
+                        raise
+                    self._wait_out(" ".join(str(error).split()) or type(error).__name__)
+                else:
+                    return True
+        except StopError:
+            return False
 
     def _serve(self) -> None:
-        """Run one session from the first connection to its end."""
+        """Run one session from the first connection until told to stop, then give the lease back."""
         keys = catalogue(self._settings)
         with contextlib.closing(connect(self._settings)) as client:
             require_supported_server(client)
             scripts = Scripts(client, self._settings, keys)
             scripts.load()
-            lease = self._lease(scripts)
-            if lease is None:
-                return
-            self._telemetry.active(self._holder, lease.epoch, self._release)
-            group = Group(client, self._settings, keys)
-            with contextlib.closing(Reader(client, keys.signals)) as reader:
-                session = Session(
-                    self._settings, scripts, group, reader, lease, self._release, self._telemetry, time.monotonic
-                )
-                session.start()
-                self._say_ready()
-                while not self._stopping():
-                    session.step()
-                    self._manager.alive(time.monotonic())
-                    self._manager.status(session.status)
-            scripts.release(lease)
+            lease = self._wait_for_lease(scripts)
+            try:
+                self._route(client, keys, scripts, lease)
+            except AbandonError:
+                raise
+            except StopError:
+                scripts.release(lease)
 
-    def _lease(self, scripts: Scripts) -> Lease | None:
-        """Take the lease, standing by while another holds it; None when told to stop meanwhile."""
+    def _route(self, client: redis.Redis, keys: Keys, scripts: Scripts, lease: Lease) -> None:
+        """Route signals as holder of *lease*."""
+        settings, telemetry, group = self._settings, self._telemetry, Group(client, self._settings, keys)
+        telemetry.active(self._holder, lease.epoch, self._release)
+        with contextlib.closing(Reader(client, keys.signals)) as reader:
+            clock = time.monotonic
+            session = Session(settings, scripts, group, reader, lease, self._release, telemetry, clock, self._tick)
+            session.start()
+            self._say_ready()
+            started_s = clock()
+            while True:
+                session.step()
+                self._manager.status(session.status)
+                if clock() - started_s > REPEAT_OUTAGE_S:
+                    self._pause_s = PAUSE_S
+
+    def _wait_for_lease(self, scripts: Scripts) -> Lease:
+        """Take the lease, standing by while another holds it."""
         seen = ""
-        while not self._stopping():
+        while True:
             lease = scripts.acquire(self._holder, self._release)
             if not isinstance(lease, Standby):
                 return lease
@@ -103,14 +126,33 @@ class Service:
                 self._telemetry.standby(seen)
                 self._manager.status(f"standby: {seen} holds the lease")
             self._say_ready()
-            self._pause()
-        return None
+            self._sleep(PAUSE_S)
+
+    def _wait_out(self, reason: str) -> None:
+        """Say that Redis cannot be used, and pause before the next attempt."""
+        if not self._ready:
+            raise RedisUnavailableError(f"Redis at {self._settings.redis_url}: {reason}") from None
+        told, told_s = self._outage
+        if reason != told or time.monotonic() - told_s >= REPEAT_OUTAGE_S:
+            self._outage = (reason, time.monotonic())
+            self._telemetry.redis_unavailable(reason)
+        self._manager.status(f"Redis unavailable: {reason}")
+        self._sleep(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     def _say_ready(self) -> None:
         if not self._ready:
             self._ready = True
             self._manager.ready()
 
-    def _pause(self) -> None:
+    def _tick(self) -> None:
+        """Feed the watchdog, and end what is under way when told to stop."""
         self._manager.alive(time.monotonic())
-        time.sleep(PAUSE_S)
+        if self._stopping():
+            raise StopError
+
+    def _sleep(self, seconds: float) -> None:
+        deadline_s = time.monotonic() + seconds
+        while time.monotonic() < deadline_s:
+            self._tick()
+            time.sleep(min(PAUSE_S, seconds))

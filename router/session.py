@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final
 from router.core.entry_id import order
 from router.core.intent import chosen_intent, reduce_only_intent
 from router.core.policy import Decision, Event, allowance, decide
-from router.core.window import MAX_REJECTS, Outcome, Window
+from router.core.window import REJECTS_DUE, Outcome, Window
 from router.errors import BrokenCommitError, FencedError, RedisUnavailableError
 from router.redis_io.scripts import Commit, Intent, Observation, Reply
+from router.telemetry import REPEAT_STATE_S
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
     from router.redis_io.scripts import Lease, Scripts
     from router.telemetry import Telemetry
 
-#: Decisions that one window may be taken anew, because capacity changed under it, before it publishes nothing.
+#: How often a window is decided anew, because what it was decided on changed, before it publishes nothing.
 MAX_DECISIONS: Final = 10
 
 
 class Session:
-    """Routes signals while *lease* is ours. *monotonic_s* is the local clock."""
+    """Routes signals while *lease* is ours.
+
+    *monotonic_s* is the local clock. *tick* is called wherever work may go on for long; it may raise to end it.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Session:
         release: str,
         telemetry: Telemetry,
         monotonic_s: Callable[[], float],
+        tick: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._scripts = scripts
@@ -55,9 +60,12 @@ class Session:
         self._release = release
         self._telemetry = telemetry
         self._monotonic_s = monotonic_s
+        self._tick = tick
         self._commit_numbers = itertools.count(1)
         self._redis_ahead_ms = 0.0
         self._observed_s = self._committed_s = self._renewed_s = monotonic_s()
+        #: Capacity is read each window, and often enough for the state line to be repeated in time.
+        self._observe_every_s = min(settings.window_s, REPEAT_STATE_S / 2)
         self._adopting = True
         self._cursor = "0-0"
         self._window = Window(self._cursor, settings)
@@ -87,18 +95,18 @@ class Session:
         self._publish_reduce_only([s for i, fields in entries if (s := take(i, fields, now_ms, now_s)) is not None])
         self._renew_if_due()
         if self._window.opened_s is None:
-            if now_s - self._committed_s >= self._settings.window_s or len(self._window.rejects) >= MAX_REJECTS:
+            if now_s - self._committed_s >= self._settings.window_s or len(self._window.rejects) >= REJECTS_DUE:
                 self._commit_progress()
         elif now_s - self._window.opened_s >= self._settings.window_s:
             self._close_window()
-        if now_s - self._observed_s >= self._settings.window_s:
+        if now_s - self._observed_s >= self._observe_every_s:
             self._observe()
 
     def _due_s(self) -> float:
         """Local time of the next thing to do besides reading."""
         s, opened_s = self._settings, self._window.opened_s
         commit_s = (self._committed_s if opened_s is None else opened_s) + s.window_s
-        return min(commit_s, self._observed_s + s.window_s, self._renewed_s + s.lease_ttl_s / 3)
+        return min(commit_s, self._observed_s + self._observe_every_s, self._renewed_s + s.lease_ttl_s / 3)
 
     def _now_ms(self) -> int:
         return int(self._redis_ahead_ms + self._monotonic_s() * 1000)
@@ -109,10 +117,11 @@ class Session:
         self._observed_s = self._monotonic_s()
         self._redis_ahead_ms = seen.now_ms - self._observed_s * 1000
         event = allowance(seen.capacity, self._settings).event
-        self._telemetry.state(event, seen.capacity, seen.open_orders_problem, self._observed_s)
+        self._telemetry.state(event, seen, self._observed_s, self._observed_s + self._observe_every_s)
         return seen
 
     def _renew_if_due(self) -> None:
+        self._tick()
         now_s = self._monotonic_s()
         if now_s - self._renewed_s < self._settings.lease_ttl_s / 3:
             return
@@ -121,16 +130,20 @@ class Session:
         self._renewed_s = now_s
 
     def _jump(self, entries_read: int | None) -> None:
-        """Move the cursor to the newest stale entry, however long the backlog, and count what is skipped."""
+        """Move the cursor to the newest stale entry, however long the backlog, and count what is skipped.
+
+        Even where there is none, the group learns how many entries it has read, so that the lag it shows is true.
+        """
         newest_stale = self._group.newest_stale(self._now_ms())
-        if newest_stale is None or order(newest_stale) <= order(self._cursor):
-            return
-        reached = self._group.entries_read_at(newest_stale)
+        jumps = newest_stale is not None and order(newest_stale) > order(self._cursor)
+        target = newest_stale if jumps and newest_stale else self._cursor
+        reached = self._group.entries_read_at(target)
         before = 0 if self._cursor == "0-0" else entries_read
-        skipped = max(0, reached - before) if reached is not None and before is not None else None
-        outcomes = {Outcome.STALE.value: skipped} if skipped else {}
-        self._commit(Commit(newest_stale, entries_read=reached, outcomes=outcomes))
-        self._telemetry.started(newest_stale, skipped)
+        skipped = max(0, reached - before) if reached >= 0 and before is not None else None
+        outcomes = {Outcome.STALE.value: skipped} if jumps and skipped else {}
+        self._commit(Commit(target, entries_read=reached, outcomes=outcomes))
+        if jumps:
+            self._telemetry.backlog_skipped(target, skipped)
 
     def _acknowledge_stale(self) -> int:
         """Acknowledge pending entries that are too old; returns how many."""
@@ -152,10 +165,9 @@ class Session:
 
     def _publish_reduce_only(self, signals: list[Signal]) -> None:
         """Publish at once what frees capacity; the cursor follows with the next commit, dedup keys guard till then."""
-        waiting: dict[str, Signal] = {}
-        for signal in signals:
-            if waiting.setdefault(signal.dedup_id, signal) is not signal:
-                self._window.count(Outcome.DUPLICATE)
+        # Of several with one id the youngest is sent: an older one may be stale by the time of the commit.
+        waiting = {signal.dedup_id: signal for signal in signals}
+        self._window.count(Outcome.DUPLICATE, len(signals) - len(waiting))
         while waiting:
             batch = list(waiting.values())
             data = [reduce_only_intent(signal, self._now_ms(), self._release) for signal in batch]
@@ -170,25 +182,32 @@ class Session:
     def _close_window(self) -> None:
         """Decide the window and commit it; decide anew when Redis says that the decision no longer holds."""
         self._window.close()
-        changes = 0
-        while changes < MAX_DECISIONS:
-            seen = self._observe()
-            decision = decide(self._window.candidates.values(), seen.capacity, self._settings)
-            reply = self._commit_decision(decision, seen)
+        for _ in range(MAX_DECISIONS):
+            seen, decision, reply = self._try_to_commit()
             if reply.status == "OK":
                 break
-            refused = _refused([choice.signal for choice in decision.choices], reply)
-            for signal, outcome in refused:
-                self._window.drop([signal.dedup_id], outcome)
-            changes += not refused
+            self._renew_if_due()
         else:
-            seen = replace(
-                seen, open_orders_problem="keeps changing", capacity=replace(seen.capacity, open_orders=None)
-            )
+            unknown = replace(self._observe(), open_orders_problem="keeps changing")
+            seen = replace(unknown, capacity=replace(unknown.capacity, open_orders=None))
             decision = decide([], seen.capacity, self._settings)
             reply = self._commit_decision(decision, seen)
         self._telemetry.window(decision, seen, reply, self._window)
         self._next_window()
+
+    def _try_to_commit(self) -> tuple[Observation, Decision, Reply]:
+        """Decide and commit once; what Redis refuses leaves the ranking."""
+        window = self._window
+        seen = self._observe()
+        decision = decide(window.candidates.values(), seen.capacity, self._settings)
+        reply = self._commit_decision(decision, seen)
+        if reply.status == "STALE":
+            window.drop([decision.choices[place - 1].signal.dedup_id for place in reply.stale], Outcome.STALE)
+        elif reply.status == "DUPLICATE":
+            # Where one id is known others will be: all are looked up at once.
+            for signal, own in self._scripts.published(list(window.candidates.values())):
+                window.drop([signal.dedup_id], Outcome.PUBLISHED if own else Outcome.DUPLICATE)
+        return seen, decision, reply
 
     def _commit_decision(self, decision: Decision, seen: Observation) -> Reply:
         signals = [choice.signal for choice in decision.choices]
@@ -206,7 +225,7 @@ class Session:
         window = self._window
         if window.cursor != self._cursor or window.adopted:
             self._commit(self._passed(window.outcomes))
-            self._telemetry.progress(window.outcomes)
+            self._telemetry.stale_signals(window)
         self._next_window()
 
     def _passed(self, outcomes: Counter[Outcome]) -> Commit:

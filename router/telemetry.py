@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from router.core.policy import Event, TradingState, score
+from router.core.policy import Event, score
 from router.core.window import Outcome
 from router.log import Level
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from router.config import Settings
-    from router.core.policy import Capacity, Choice, Decision
+    from router.core.policy import Choice, Decision
     from router.core.signal import Signal
     from router.core.window import Window
     from router.log import Log
@@ -34,22 +32,25 @@ class Telemetry:
         self._log = log
         self._settings = settings
         self._keys = keys
-        self._state_line = ""
+        self._state: tuple[object, ...] = ()
         self._state_logged_s = float("-inf")
 
-    def state(self, event: Event, capacity: Capacity, problem: str, now_s: float) -> None:
-        """Log the capacity state when it changed, and every 10 s while it is one that publishes nothing."""
-        line, fields = self._capacity_line(event, capacity, problem)
-        kind = line.split(" ")[1]
-        repeat = event is not Event.BEST_OF_PUBLISH and now_s - self._state_logged_s >= REPEAT_STATE_S
-        if kind != self._state_line or repeat:
-            self._state_line, self._state_logged_s = kind, now_s
-            self._log.event(kind.rstrip(":"), line, _level(event), **fields, scope="state")
+    def state(self, event: Event, seen: Observation, now_s: float, next_s: float) -> None:
+        """Log the capacity state when it changed, and every 10 s while it is one that publishes nothing.
+
+        *next_s* is when the state will be told again: a line that would be late then is repeated now.
+        """
+        name, line, fields = self._capacity_line(event, seen)
+        publishes = event is Event.BEST_OF_PUBLISH
+        state = (name, "" if publishes else seen.halted_by, seen.open_orders_problem, publishes or fields["open"])
+        if state != self._state or (not publishes and next_s - self._state_logged_s > REPEAT_STATE_S):
+            self._state, self._state_logged_s = state, now_s
+            self._log.event(name, line, _level(event), **fields, scope="state")
 
     def window(self, decision: Decision, seen: Observation, reply: Reply, window: Window) -> None:
         """Log the one outcome line of a window and each intent, as the commit's *reply* has them."""
         capacity = seen.capacity
-        line, fields = self._capacity_line(decision.event, capacity, seen.open_orders_problem)
+        _, line, fields = self._capacity_line(decision.event, seen)
         if decision.event is Event.BEST_OF_PUBLISH:
             top = ",".join(f"{c.signal.symbol}:{c.signal.side}:{score(c.signal):.3f}" for c in decision.choices)
             line = (
@@ -62,7 +63,7 @@ class Telemetry:
         for choice, intent_id in zip(decision.choices, reply.intents, strict=True):
             self._boost(choice)
             self.intent(choice.signal, intent_id)
-        self.progress(window.outcomes)
+        self.stale_signals(window)
 
     def intent(self, signal: Signal, intent_id: str) -> None:
         """Log one published intent."""
@@ -80,18 +81,17 @@ class Telemetry:
         line = f"INTENTS_TRIMMED undelivered={undelivered}: execution is too far behind to see them"
         self._log.event("INTENTS_TRIMMED", line, Level.WARNING, undelivered=undelivered)
 
-    def progress(self, outcomes: Counter[Outcome]) -> None:
-        """Warn when most of what a commit passed was too old."""
-        stale, entries = outcomes[Outcome.STALE], outcomes.total()
+    def stale_signals(self, window: Window) -> None:
+        """Warn when most of what a window took was too old."""
+        stale, entries = window.outcomes[Outcome.STALE], window.passed + len(window.adopted)
         if stale * 2 > entries:
             line = f"STALE_SIGNALS stale={stale} of={entries} max_age={self._settings.max_age_s:g}s"
             self._log.event("STALE_SIGNALS", line, Level.WARNING, stale=stale, entries=entries)
 
-    def started(self, cursor: str, skipped: int | None) -> None:
-        """Say where reading begins, and how many stale entries were jumped over (None: uncounted)."""
-        if skipped != 0:
-            line = f"BACKLOG_SKIPPED stale={'uncounted' if skipped is None else skipped} cursor={cursor}"
-            self._log.event("BACKLOG_SKIPPED", line, Level.WARNING, stale=skipped, cursor=cursor)
+    def backlog_skipped(self, cursor: str, skipped: int | None) -> None:
+        """Say how many stale entries were jumped over (None: uncounted), and to which."""
+        line = f"BACKLOG_SKIPPED stale={'uncounted' if skipped is None else skipped} cursor={cursor}"
+        self._log.event("BACKLOG_SKIPPED", line, Level.WARNING, stale=skipped, cursor=cursor)
 
     def adopted(self, stale: int, fresh: int) -> None:
         """Say what was done with entries that an older router left pending."""
@@ -116,9 +116,10 @@ class Telemetry:
         """Say why the service ends."""
         self._log.event("FAILED", f"🔴 FAILED: {reason} (exit {exit_code})", Level.ERROR, exit_code=exit_code)
 
-    def stopped(self) -> None:
-        """Say that the service ends because it was told to."""
-        self._log.event("STOPPED", "STOPPED: lease given back, what was not committed will be read again")
+    def stopped(self, *, released: bool) -> None:
+        """Say that the service ends because it was told to, and whether it gave a lease back."""
+        lease = "lease given back" if released else "no lease given back"
+        self._log.event("STOPPED", f"STOPPED: {lease}, what was not committed will be read again")
 
     def _boost(self, choice: Choice) -> None:
         if choice.boost != 1.0:
@@ -130,21 +131,28 @@ class Telemetry:
             line = "💰 SIZE_BOOST " + " ".join(f"{name}={value}" for name, value in facts.items())
             self._log.event("SIZE_BOOST", line, **facts)
 
-    def _capacity_line(self, event: Event, capacity: Capacity, problem: str) -> tuple[str, dict[str, Any]]:
-        open_orders, in_flight, s = capacity.open_orders, capacity.in_flight, self._settings
+    def _capacity_line(self, event: Event, seen: Observation) -> tuple[str, str, dict[str, Any]]:
+        """Return the event's name, its line and its facts; the state that publishes has a name of its own."""
+        open_orders, in_flight, s = seen.capacity.open_orders, seen.capacity.in_flight, self._settings
         facts: dict[str, Any] = {"open": open_orders, "inflight": in_flight}
         tail = f" inflight={in_flight}" if in_flight else ""
-        if event is Event.HALTED:
-            halted_by = self._keys.halt if capacity.state is TradingState.HALTED else self._keys.kill
-            return f"🔴 HALTED state={capacity.state.value} by={halted_by}", {**facts, "state": capacity.state.value}
-        if event is Event.CAPACITY_UNKNOWN:
-            return f"🔴 CAPACITY_UNKNOWN: {self._keys.open_orders} {problem} → fail-closed", facts
-        if event is Event.CAPACITY_FULL:
-            return f"🔴 CAPACITY_FULL open={open_orders} max={s.max_open_orders}{tail}", facts
-        if event is Event.TARGET_REACHED:
-            line = f"⏸️ TARGET_REACHED open={open_orders} target={s.target_open_orders} (awaiting super-signal){tail}"
-            return line, facts
-        return f"▶️ CAPACITY_AVAILABLE open={open_orders} target={s.target_open_orders}{tail}", facts
+        match event:
+            case Event.HALTED:
+                state = seen.capacity.state.value
+                facts |= {"state": state, "by": seen.halted_by}
+                return event.value, f"🔴 HALTED state={state} by={seen.halted_by}", facts
+            case Event.CAPACITY_UNKNOWN:
+                line = f"🔴 CAPACITY_UNKNOWN: {self._keys.open_orders} {seen.open_orders_problem} → fail-closed"
+            case Event.CAPACITY_FULL:
+                line = f"🔴 CAPACITY_FULL open={open_orders} max={s.max_open_orders}{tail}"
+            case Event.TARGET_REACHED:
+                line = (
+                    f"⏸️ TARGET_REACHED open={open_orders} target={s.target_open_orders} (awaiting super-signal){tail}"
+                )
+            case Event.BEST_OF_PUBLISH:
+                line = f"▶️ CAPACITY_AVAILABLE open={open_orders} target={s.target_open_orders}{tail}"
+                return "CAPACITY_AVAILABLE", line, facts
+        return event.value, line, facts
 
 
 def _level(event: Event) -> Level:

@@ -23,6 +23,9 @@ _NO_ID: Final = frozenset({"", "0", "null", "none"})
 _NO_REGIME: Final = frozenset({"", "unknown", "none"})
 #: Characters of a correlation or trace id. Longer ones identify nothing; they only fill Redis.
 MAX_ID_LENGTH: Final = 256
+#: Sizes in USD that can be an order; beyond, boosting and rounding would give no number or nothing.
+MIN_SIZE_USD: Final = 1e-6
+MAX_SIZE_USD: Final = 1e12
 #: Characters of the detail that a rejection carries.
 MAX_DETAIL_LENGTH: Final = 80
 
@@ -134,8 +137,9 @@ def _attributes(fields: Mapping[bytes, bytes]) -> _Attributes:
             attributes = _decode_payload(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _InvalidError(RejectCode.PAYLOAD, f"payload is not a JSON object: {error}") from None
+    settled = {"side", "action"} if attributes.side is not None or attributes.action is not None else set()
     for name, key in _NAMES:
-        if key in fields and getattr(attributes, name) is None:
+        if key in fields and name not in settled and getattr(attributes, name) is None:
             try:
                 setattr(attributes, name, fields[key].decode())
             except UnicodeDecodeError:
@@ -149,8 +153,9 @@ def _signal(entry_id: str, symbol: str, side: str, raw: _Attributes) -> Signal:
         raise _InvalidError(RejectCode.CONFIDENCE, f"confidence={_shown(raw.confidence)} is not a number from 0 to 1")
     position_size_usd = _not_negative(raw.position_size_usd, RejectCode.SIZE, "position_size_usd")
     quantity = _not_negative(raw.quantity, RejectCode.SIZE, "quantity")
-    if not position_size_usd and not quantity:
-        raise _InvalidError(RejectCode.SIZE, "neither position_size_usd nor quantity is above 0")
+    size_usd = max(position_size_usd or 0, quantity or 0)
+    if not MIN_SIZE_USD <= size_usd <= MAX_SIZE_USD:
+        raise _InvalidError(RejectCode.SIZE, f"size {size_usd:g} is not from {MIN_SIZE_USD:g} to {MAX_SIZE_USD:g} USD")
     correlation_id = _identifier(raw.correlation_id, "correlation_id")
     trace_id = _identifier(raw.trace_id, "trace_id")
     return Signal(
@@ -160,7 +165,7 @@ def _signal(entry_id: str, symbol: str, side: str, raw: _Attributes) -> Signal:
         confidence=confidence,
         reduce_only=_flag(raw.reduce_only),
         rl_gate_pass=_flag(raw.rl_gate_pass),
-        regime_known=raw.regime is not None and str(raw.regime).strip().lower() not in _NO_REGIME,
+        regime_known=isinstance(raw.regime, str) and raw.regime.strip().lower() not in _NO_REGIME,
         dedup_id=correlation_id or trace_id or entry_id,
         trace_id=trace_id,
         correlation_id=correlation_id,
@@ -219,17 +224,19 @@ def _flag(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    try:
+    """Return a short text for a message; containers only by their type, for they may be nested without end."""
+    if value is None or isinstance(value, (str, float)):
         return repr(value)[:40]
-    except ValueError:  # Python refuses to print an integer of more than 4,300 digits
-        return "(a huge integer)"
+    if isinstance(value, int) and abs(value) < 1 << 64:
+        return repr(value)
+    return f"({type(value).__name__})"
 
 
 def _identifier(value: object, name: str) -> str | None:
     """Return a correlation or trace id, None for the values that do not count as one."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
-    text = value if isinstance(value, str) else _shown(value)
+    text = value if isinstance(value, str) else str(value) if abs(value) < 1 << 64 else "x" * (MAX_ID_LENGTH + 1)
     if text.lower() in _NO_ID:
         return None
     if len(text) > MAX_ID_LENGTH:

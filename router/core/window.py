@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from router.core.entry_id import age_ms
-from router.core.policy import best_per_symbol, rank_key
+from router.core.policy import rank_key
 from router.core.signal import Ignored, RejectCode, Rejected, Signal, parse
 
 if TYPE_CHECKING:
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 
 #: Symbols that one window keeps; the worst beyond are dropped as not chosen (design: policy 4).
 MAX_SYMBOLS: Final = 1024
-#: Rejects that one commit writes; more are counted, but not kept (design: policy 9 commits every 1,000).
-MAX_REJECTS: Final = 1000
+#: Signals of one symbol that are kept, in case the best of them turn out to be published already.
+MAX_PER_SYMBOL: Final = 32
+#: Candidates above which those that cannot matter are dropped before the window closes.
+PRUNE_ABOVE: Final = 4096
+#: Rejects that make a commit due (design: policy 9), and that are kept for it: one read may bring as many again.
+REJECTS_DUE: Final = 1000
+MAX_REJECTS: Final = 2 * REJECTS_DUE
 
 
 class Outcome(str, enum.Enum):
@@ -52,7 +57,7 @@ class Window:
         self.adopted: list[str] = []
         #: Number of entries that the cursor passed.
         self.passed = 0
-        self._symbols: set[str] = set()
+        self._prune_above = PRUNE_ABOVE
         self._settings = settings
 
     def take(self, entry_id: str, fields: Mapping[bytes, bytes], now_ms: int, now_s: float) -> Signal | None:
@@ -74,7 +79,8 @@ class Window:
 
     def count(self, outcome: Outcome, n: int = 1) -> None:
         """Count *n* entries under *outcome*."""
-        self.outcomes[outcome] += n
+        if n:
+            self.outcomes[outcome] += n
 
     def drop(self, dedup_ids: Iterable[str], outcome: Outcome) -> None:
         """Take the candidates with *dedup_ids* out of the ranking and count them under *outcome*."""
@@ -83,11 +89,16 @@ class Window:
             self.count(outcome)
 
     def close(self) -> None:
-        """Drop the worst symbols above the limit, so that the window is ready to be decided."""
-        if len(self._symbols) > MAX_SYMBOLS:
-            best = best_per_symbol(self.candidates.values())[:MAX_SYMBOLS]
-            self._symbols = {signal.symbol for signal in best}
-            self.drop([i for i, s in self.candidates.items() if s.symbol not in self._symbols], Outcome.NOT_CHOSEN)
+        """Drop what cannot matter: the worst symbols above 1,024, and of each symbol all but its best 32 signals."""
+        kept: Counter[str] = Counter()
+        worse = []
+        for signal in sorted(self.candidates.values(), key=rank_key):
+            crowded_out = len(kept) >= MAX_SYMBOLS and signal.symbol not in kept
+            if crowded_out or kept[signal.symbol] >= MAX_PER_SYMBOL:
+                worse.append(signal.dedup_id)
+            else:
+                kept[signal.symbol] += 1
+        self.drop(worse, Outcome.NOT_CHOSEN)
 
     def _sort(self, entry_id: str, fields: Mapping[bytes, bytes], now_ms: int, now_s: float) -> Signal | None:
         max_age_ms = self._settings.max_age_s * 1000
@@ -108,7 +119,7 @@ class Window:
         elif signal.confidence < self._settings.min_confidence:
             self.count(Outcome.NOT_CHOSEN)
         else:
-            self._keep(signal, now_s)
+            self._keep(signal, now_ms, now_s)
         return None
 
     def _reject(self, rejected: Rejected) -> None:
@@ -116,15 +127,21 @@ class Window:
         if len(self.rejects) < MAX_REJECTS:
             self.rejects.append(rejected)
 
-    def _keep(self, signal: Signal, now_s: float) -> None:
+    def _keep(self, signal: Signal, now_ms: int, now_s: float) -> None:
+        """Keep the best signal of an id; one that will be stale when the window closes only for want of another."""
         if self.opened_s is None:
             self.opened_s = now_s
         known = self.candidates.get(signal.dedup_id)
         if known is not None:
             self.count(Outcome.DUPLICATE)
-            if rank_key(known) < rank_key(signal):
+            closes_ms = now_ms + int((self.opened_s + self._settings.window_s - now_s) * 1000)
+            if self._worth(known, closes_ms) < self._worth(signal, closes_ms):
                 return
         self.candidates[signal.dedup_id] = signal
-        self._symbols.add(signal.symbol)
-        if len(self._symbols) > 2 * MAX_SYMBOLS:  # ranking at every symbol above the limit would cost a flood dearly
+        if len(self.candidates) > self._prune_above:
             self.close()
+            self._prune_above = max(PRUNE_ABOVE, 2 * len(self.candidates))
+
+    def _worth(self, signal: Signal, closes_ms: int) -> tuple[bool, tuple[float, float, tuple[int, int]]]:
+        """Sort key, best first."""
+        return age_ms(signal.entry_id, closes_ms) > self._settings.max_age_s * 1000, rank_key(signal)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 import redis
 
+from router.errors import FencedError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,7 +40,9 @@ class Group:
             if not str(error).startswith("BUSYGROUP"):
                 raise
         groups = self._client.xinfo_groups(self._stream)
-        group = next(g for g in groups if g["name"] == self._name.encode())
+        group = next((g for g in groups if g["name"] == self._name.encode()), None)
+        if group is None:
+            raise FencedError(f"GROUP_MISSING: somebody removed the group {self._name!r} right after it was made")
         return group["last-delivered-id"].decode(), group["entries-read"]
 
     def newest_stale(self, now_ms: int) -> str | None:
@@ -47,8 +51,8 @@ class Group:
         entries = cast("list[tuple[bytes, Fields]]", self._client.xrevrange(self._stream, before, "-", count=1))
         return entries[0][0].decode() if entries else None
 
-    def entries_read_at(self, cursor: str) -> int | None:
-        """Return how many entries the stream has had up to *cursor*, None when too many follow it to be counted."""
+    def entries_read_at(self, cursor: str) -> int:
+        """Return how many entries the stream has had up to *cursor*, -1 when too many follow it to be counted."""
         stream = self._client.xinfo_stream(self._stream)
         end = stream["last-generated-id"].decode()
         counted = 0
@@ -58,7 +62,7 @@ class Group:
             if len(page) < PAGE:
                 return cast("int", stream["entries-added"]) - counted
             cursor = page[-1][0].decode()
-        return None
+        return -1
 
     def pending_stale(self, now_ms: int) -> list[str]:
         """Return up to 1,000 ids of pending entries that are older than the maximum age."""

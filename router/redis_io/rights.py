@@ -40,6 +40,7 @@ def commands(keys: Keys, settings: Settings) -> list[Command]:
         ("EXISTS", keys.halt),
         ("HSET", keys.halt, "reason", ""),
         ("GET", dedup),
+        ("MGET", dedup),
         ("SET", dedup, "", "PX", "1"),
         ("SMEMBERS", keys.inflight),
         ("SADD", keys.inflight, "0-0"),

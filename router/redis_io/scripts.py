@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from redis.commands.core import Script
 
     from router.config import Settings
+    from router.core.signal import Signal
     from router.redis_io.keys import Keys
 
 #: Lengths to which intents and rejects are trimmed, approximately (design: wire contract).
 INTENTS_MAX: Final = 10_000
 REJECTS_MAX: Final = 10_000
+#: Ids that are looked up at once.
+PAGE: Final = 1000
 _OPEN_ORDERS: Final = re.compile(rb"[0-9]{1,9}")
 
 
@@ -35,22 +38,22 @@ class Lease:
 
 @dataclass(frozen=True)
 class Standby:
-    """Another router holds the lease for at most *remaining_ms* more."""
+    """Another router holds the lease."""
 
     holder: str
-    remaining_ms: int
 
 
 @dataclass(frozen=True)
 class Observation:
     """One instant of Redis: its time, and the capacity; *open_orders_text* is what the key holds when that is a count.
 
-    *open_orders_problem* says in a word or two why it is none.
+    *open_orders_problem* says in a word or two why it is none, *halted_by* which key halts or reduces.
     """
 
     now_ms: int
     open_orders_text: str | None
     open_orders_problem: str
+    halted_by: str
     capacity: Capacity
 
 
@@ -66,7 +69,8 @@ class Intent(msgspec.Struct, frozen=True):
 class Commit:
     """One commit: where the cursor moves (None: it stays), what to publish, and what was counted.
 
-    *entries* is how many entries the move passes; *entries_read*, when known, is their number since the stream began.
+    *entries* is how many entries the move passes. *entries_read* sets their number since the stream began; -1 says that
+    it is unknown, None that it grows by *entries*.
     """
 
     cursor_to: str | None = None
@@ -85,7 +89,7 @@ class Reply(msgspec.Struct, frozen=True):
 
     status: str
     reason: str = ""
-    intents: list[str] | dict[str, str] = []
+    intents: list[str] = []
     trimmed: int = 0
     stale: list[int] = []
     duplicates: list[tuple[int, bool]] = []
@@ -117,12 +121,11 @@ class Scripts:
         reply = self._acquire(keys=[self._keys.lease, self._keys.epoch], args=[holder, self._lease_ttl_ms, release])
         if reply[0]:
             return Lease(holder, reply[1].decode())
-        return Standby(reply[1].decode("utf-8", "replace"), int(reply[2]))
+        return Standby(reply[1].decode("utf-8", "replace"))
 
     def renew(self, lease: Lease) -> bool:
         """Extend *lease* by its TTL; False when it is gone or another's."""
-        renewed = self._renew(keys=[self._keys.lease], args=[lease.holder, lease.epoch, self._lease_ttl_ms])
-        return renewed is not None
+        return bool(self._renew(keys=[self._keys.lease], args=[lease.holder, lease.epoch, self._lease_ttl_ms]))
 
     def release(self, lease: Lease) -> None:
         """Give *lease* back, if it is still ours."""
@@ -131,14 +134,24 @@ class Scripts:
     def observe(self) -> Observation:
         """Read time, trading state, intents in flight and open orders in one instant."""
         keys = self._keys
-        now_ms, state, in_flight, text = self._observe(
+        now_ms, state, said_by, in_flight, text = self._observe(
             keys=[keys.kill, keys.halt, keys.open_orders, keys.inflight, keys.intents],
             args=[self._settings.execution_group, int(self._settings.inflight_ttl_s * 1000)],
         )
         count = text.decode() if text is not None and _OPEN_ORDERS.fullmatch(text) else None
         problem = "missing" if text is None else "" if count is not None else "not a count"
         capacity = Capacity(TradingState(state.decode()), int(count) if count is not None else None, int(in_flight))
-        return Observation(int(now_ms), count, problem, capacity)
+        return Observation(int(now_ms), count, problem, said_by.decode(), capacity)
+
+    def published(self, signals: list[Signal]) -> list[tuple[Signal, bool]]:
+        """Return those of *signals* whose id is known as published, and whether by that very entry."""
+        found = []
+        for start in range(0, len(signals), PAGE):
+            page = signals[start : start + PAGE]
+            values = self._client.mget([self._keys.dedup(signal.dedup_id) for signal in page])
+            known = zip(page, cast("list[bytes | None]", values), strict=True)
+            found += [(signal, value == signal.entry_id.encode()) for signal, value in known if value is not None]
+        return found
 
     def commit(self, lease: Lease, commit_id: str, cursor: str, commit: Commit) -> Reply:
         """Commit from *cursor* on, or learn why nothing was done. The same *commit_id* may be sent again: done once."""

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,6 @@ import redis
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from signal import Signals
 
 
 class RedisServer:
@@ -49,11 +49,17 @@ class RedisServer:
                 time.sleep(0.02)
         raise AssertionError((self._folder / "redis.log").read_text(encoding="utf-8"))
 
+    def send(self, number: signal.Signals) -> None:
+        """Send *number* to the server."""
+        assert self._process
+        self._process.send_signal(number)
+
     def stop(self, *, kill: bool = False) -> None:
         """End the server, in order or by SIGKILL."""
         if self._process is not None:
             self.client.close()
             (self._process.kill if kill else self._process.terminate)()
+            self._process.send_signal(signal.SIGCONT)  # one that a test has stopped ends only when it runs
             self._process.wait(timeout=10)
             self._process = None
 
@@ -108,14 +114,14 @@ class RouterProcess:
         wanted = {key.upper(): value for key, value in fields.items()}
         return [e for e in lines if e["EVENT"] == name and wanted.items() <= e.items()]
 
-    def wait_for(self, name: str, count: int = 1, **fields: Any) -> dict[str, Any]:
+    def wait_for(self, name: str, count: int = 1, within_s: float = 8.0, **fields: Any) -> dict[str, Any]:
         """Return the *count*-th event *name* with *fields*, once it is there."""
 
         def found() -> list[dict[str, Any]]:
             events = self.events(name, **fields)
             return events if len(events) >= count else []
 
-        seen: list[dict[str, Any]] = eventually(found, f"{count} x {name} {fields} in:\n{self.log}")
+        seen: list[dict[str, Any]] = eventually(found, f"{count} x {name} {fields} in:\n{self.log}", within_s)
         return seen[count - 1]
 
     def stop(self) -> int:
@@ -127,7 +133,7 @@ class RouterProcess:
         """Return the exit code of a process that ends by itself."""
         return self.process.wait(timeout=10)
 
-    def signal(self, number: Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send *number*."""
         self.process.send_signal(number)
 

@@ -123,7 +123,7 @@ def test_two_routers_publish_what_one_would_and_the_standby_takes_over(start_rou
     market.burst()
     first.wait_for("BEST_OF_PUBLISH", scope="window")
     market.burst()
-    first.signal(signal.SIGKILL)
+    first.send(signal.SIGKILL)
     second.wait_for("ACTIVE")
     second.wait_for("BEST_OF_PUBLISH", scope="window")
     market.audit()
@@ -136,10 +136,10 @@ def test_a_router_that_slept_past_its_lease_is_fenced(start_router: Start, marke
     sleeper.wait_for("ACTIVE")
     market.burst()
     time.sleep(0.5)
-    sleeper.signal(signal.SIGSTOP)
+    sleeper.send(signal.SIGSTOP)
     other = start_router(holder="b/router")
     other.wait_for("BEST_OF_PUBLISH", scope="window")
-    sleeper.signal(signal.SIGCONT)
+    sleeper.send(signal.SIGCONT)
     assert 75 == sleeper.wait()
     market.audit()
     assert 2 == len(market.intents)
@@ -200,6 +200,60 @@ def test_sigterm_ends_in_under_a_second_and_leaves_an_open_window_to_the_next(st
     assert 2 == len(market.intents)
 
 
+@pytest.mark.parametrize("hung_s", [0.0, 1.0])
+def test_sigterm_ends_in_under_a_second_while_redis_hangs(
+    start_router: Start, redis_server: Any, market: Any, hung_s: float
+) -> None:
+    """What is under way is abandoned, for the next router reads it again."""
+    router = start_router()
+    router.wait_for("ACTIVE")
+    market.burst()
+    redis_server.send(signal.SIGSTOP)
+    time.sleep(hung_s)
+    assert 0 == router.stop()
+    redis_server.send(signal.SIGCONT)
+    assert "no lease given back" in router.log
+    start_router()
+    market.audit()
+
+
+def test_a_standby_ends_in_under_a_second(start_router: Start) -> None:
+    """It has no lease to give back."""
+    start_router(holder="a").wait_for("ACTIVE")
+    standby = start_router(holder="b")
+    standby.wait_for("STANDBY")
+    assert 0 == standby.stop()
+
+
+def test_a_window_of_known_ids_keeps_the_lease(start_router: Start, market: Any) -> None:
+    """Thousands of ids that were published before leave the ranking at once; the best new signal is published."""
+    pipe = market.client.pipeline()
+    for i in range(3000):
+        pipe.set(f"quantum:dedup:trade_intent:known{i}", "1", ex=300)
+    pipe.execute()
+    router = start_router(ROUTER_LEASE_TTL_SEC="0.5")
+    router.wait_for("ACTIVE")
+    for i in range(3000):
+        market.signal(f"S{i % 300}", 0.95, correlation_id=f"known{i}")
+    market.signal("NEW", 0.8)
+    market.audit()
+    assert ["NEW"] == [intent["symbol"] for intent in market.intents]
+    assert 3000 == market.outcomes["duplicate"]
+
+
+def test_an_outage_is_told_once_and_then_every_ten_seconds(start_router: Start, redis_server: Any, market: Any) -> None:
+    """The log is not flooded while Redis is away."""
+    router = start_router()
+    router.wait_for("ACTIVE")
+    redis_server.stop()
+    router.wait_for("REDIS_UNAVAILABLE")
+    time.sleep(3)
+    redis_server.start()
+    market.signal()
+    market.audit()
+    assert len(router.events("REDIS_UNAVAILABLE")) <= 3
+
+
 def test_out_of_memory_publishes_nothing_and_recovers(start_router: Start, redis_server: Any, market: Any) -> None:
     """A server out of memory refuses the commit whole; with memory again the signals are routed."""
     router = start_router()
@@ -217,8 +271,10 @@ def test_a_key_of_a_wrong_type_refuses_the_commit_before_anything_is_published(
     start_router: Start, market: Any
 ) -> None:
     """The script proves that nothing can fail before its first write; with the key mended the window is routed."""
-    market.client.set("quantum:router:outcomes", "not a hash")
     router = start_router()
+    router.wait_for("ACTIVE")
+    market.audit()
+    market.client.set("quantum:router:outcomes", "not a hash")
     market.burst()
     refused = router.wait_for("REDIS_UNAVAILABLE")["MESSAGE"]
     assert "quantum:router:outcomes is a string, not a hash" in refused

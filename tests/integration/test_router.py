@@ -106,7 +106,7 @@ def test_the_desk_s_kill_switch_halts_and_reduce_lets_only_exits_pass(
     router = start_router()
     market.burst()
     market.signal("EXIT", 0.9, reduce_only=True)
-    router.wait_for("HALTED", scope="window")
+    assert f"by={KILL}" in router.wait_for("HALTED", scope="window")["MESSAGE"]
     market.audit()
     assert (["EXIT"] if switch == "REDUCE" else []) == [intent["symbol"] for intent in market.intents]
     assert market.outcomes["halted"] >= 7
@@ -252,13 +252,13 @@ def test_trimming_what_execution_has_not_been_given_is_logged(start_router: Star
     assert router.wait_for("INTENTS_TRIMMED")["UNDELIVERED"] >= 100
 
 
-def test_a_state_that_publishes_nothing_is_repeated_for_whoever_waits_ten_seconds(
-    start_router: Start, market: Any
-) -> None:
-    """An operator who sets the key to 10 and waits 10 s sees the line, without any signal."""
-    router = start_router()
-    router.wait_for("CAPACITY_AVAILABLE")
+def test_an_operator_who_sets_the_count_and_waits_ten_seconds_sees_the_line(start_router: Start, market: Any) -> None:
+    """With the default window a new count is told within it, and the state that publishes nothing again within 10 s."""
+    market.set_open_orders(11)
+    router = start_router(CANDIDATE_WINDOW_SEC="3")
+    router.wait_for("CAPACITY_FULL", OPEN=11)
     market.set_open_orders(10)
-    router.wait_for("CAPACITY_FULL", scope="state")
-    time.sleep(10)
-    router.wait_for("CAPACITY_FULL", 2, scope="state")
+    assert "open=10 max=10" in router.wait_for("CAPACITY_FULL", OPEN=10)["MESSAGE"]
+    told_s = time.monotonic()
+    router.wait_for("CAPACITY_FULL", 2, within_s=12, OPEN=10)
+    assert time.monotonic() - told_s <= 10

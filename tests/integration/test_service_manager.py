@@ -163,6 +163,15 @@ def test_the_capacity_key_is_created_once_and_never_overwritten_unasked(redis_se
     ] == counts
 
 
+def test_a_capacity_key_that_holds_no_count_is_not_added_to(redis_server: Any) -> None:
+    """A list or a word where the count should be is somebody's mistake, not ours to overwrite."""
+    redis_server.client.rpush("quantum:state:open_orders", 1)
+    done = run(redis_server.url, "capacity", "--add", "1")
+    assert 69 == done.returncode
+    assert "holds no count" in done.stderr
+    assert "list" == redis_server.client.type("quantum:state:open_orders")
+
+
 def test_usage_errors_end_with_64() -> None:
     """A mistyped command is told the nearest one."""
     done = run("redis://127.0.0.1", "chek")

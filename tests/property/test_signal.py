@@ -58,6 +58,16 @@ def test_any_text_in_one_flat_field_of_a_good_signal_gives_a_result(name: str, t
     check_result(parse("1-1", {**fields, name.encode(): text.encode("utf-8", "surrogatepass")}))
 
 
+@pytest.mark.parametrize("name", [name.decode() for name in NAMES if name != b"payload"])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_any_nesting_in_any_attribute_gives_a_result(name: str, opening: str, closing: str) -> None:
+    """Depths around Python's recursion limit, where decoding still works and printing does not."""
+    for depth in range(900, 1100):
+        nested = opening * depth + "1" + closing * depth
+        text = json.dumps({key: value for key, value in GOOD.items() if key != name})
+        check_result(parse("1-1", {b"payload": f'{text[:-1]}, "{name}": {nested}}}'.encode()}))
+
+
 def _dumps(values: dict[str, Any]) -> bytes:
     """JSON as lax producers write it, with huge integers and NaN."""
     parts = [f"{json.dumps(key)}: {hex_free(value)}" for key, value in values.items()]
@@ -86,6 +96,8 @@ def hex_free(value: Any) -> str:
         ({"position_size_usd": -1}, RejectCode.SIZE),
         ({"position_size_usd": None}, RejectCode.SIZE),
         ({"position_size_usd": 0}, RejectCode.SIZE),
+        ({"position_size_usd": 1e-9}, RejectCode.SIZE),
+        ({"position_size_usd": 1.5e308}, RejectCode.SIZE),
         ({"entry_price": -1}, RejectCode.PRICE),
         ({"stop_loss": "1e999"}, RejectCode.PRICE),
         ({"correlation_id": "x" * 257}, RejectCode.IDENTIFIER),
@@ -130,6 +142,14 @@ def test_the_dedup_id_is_the_first_id_that_counts(ids: dict[str, Any], expected:
     signal = parse("9-9", payload(**ids))
     assert isinstance(signal, Signal)
     assert expected == signal.dedup_id
+
+
+def test_a_flat_side_never_overrules_the_payload_s_action() -> None:
+    """Side and action are one attribute: the payload's wins under either name."""
+    text = json.dumps({**{k: v for k, v in GOOD.items() if k != "side"}, "action": "sell"})
+    signal = parse("1-1", {b"payload": text.encode(), b"side": b"buy"})
+    assert isinstance(signal, Signal)
+    assert "SELL" == signal.side
 
 
 def test_the_payload_wins_over_flat_fields() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from router.config import Settings
 from router.core.policy import best_per_symbol
-from router.core.window import MAX_REJECTS, MAX_SYMBOLS, Outcome, Window
+from router.core.window import MAX_PER_SYMBOL, MAX_REJECTS, MAX_SYMBOLS, Outcome, Window
 
 NOW_MS = 1_000_000
 AGES_MS = st.sampled_from([-20_000, -10_001, -10_000, 0, 5_000, 10_000, 10_001, 50_000])
@@ -92,3 +92,20 @@ def test_rejects_beyond_the_limit_are_counted_but_not_kept() -> None:
     """A flood of garbage does not grow memory."""
     window, _ = take_all([(f"{NOW_MS}-{i}", {b"payload": b"garbage"}) for i in range(MAX_REJECTS + 5)])
     assert (len(window.rejects), window.outcomes[Outcome.REJECTED]) == (MAX_REJECTS, MAX_REJECTS + 5)
+
+
+def test_an_id_that_is_about_to_be_stale_gives_way_to_its_fresh_repeat() -> None:
+    """A better signal that will be too old when the window closes must not silence the repeat that will not be."""
+    old, fresh = fields(correlation_id="x", confidence=0.95), fields(correlation_id="x", confidence=0.8)
+    for arrived in ([(8_500, old), (0, fresh)], [(0, fresh), (8_500, old)]):
+        window, _ = take_all([(f"{NOW_MS - age}-{i}", f) for i, (age, f) in enumerate(arrived)])
+        assert [0.8] == [signal.confidence for signal in window.candidates.values()]
+
+
+def test_of_one_symbol_the_best_32_are_kept() -> None:
+    """Memory is bounded by symbols, with room for the best of them to be published already."""
+    arrived = [(f"{NOW_MS}-{i}", fields(confidence=0.75 + i / 100_000)) for i in range(20_000)]
+    window, _ = take_all(arrived)
+    assert MAX_PER_SYMBOL == len(window.candidates)
+    assert 20_000 - MAX_PER_SYMBOL == window.outcomes[Outcome.NOT_CHOSEN]
+    assert round(0.75 + 19_999 / 100_000, 9) == max(round(s.confidence, 9) for s in window.candidates.values())

@@ -55,6 +55,7 @@ def test_every_setting_has_one_field_and_every_field_one_setting() -> None:
         ("MIN_CONFIDENCE", "1.01"),
         ("ROUTER_REDIS_URL", "http://127.0.0.1"),
         ("ROUTER_REDIS_URL", "redis://127.0.0.1:port"),
+        ("ROUTER_REDIS_URL", "redis://127.0.0.1/0?decode_responses=true"),
         ("ROUTER_KEY_PREFIX", "a*b"),
         ("ROUTER_SIGNAL_STREAM", "with space"),
         ("ROUTER_LOG_FORMAT", "xml"),
@@ -86,7 +87,7 @@ def test_where_only_settings_are_given_every_unknown_name_is_an_error() -> None:
 
 def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
     """Secrets come from files; an error text is no place for one."""
-    for url in ("redis://user:hunter2@host/0", "http://user:hunter2@host"):
+    for url in ("redis://user:hunter2@host/0", "http://user:hunter2@host", "redis://host/0?password=hunter2"):
         (problem,) = problems({"ROUTER_REDIS_URL": url})
         assert "hunter2" not in problem
 
@@ -99,6 +100,7 @@ def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
         ({"CANDIDATE_WINDOW_SEC": "10", "ROUTER_LEASE_TTL_SEC": "0.5"}, "CANDIDATE_WINDOW_SEC=10"),
         ({"ROUTER_LEASE_TTL_SEC": "7"}, "ROUTER_LEASE_TTL_SEC=7"),
         ({"ROUTER_DEDUP_TTL_SEC": "16"}, "ROUTER_DEDUP_TTL_SEC=16"),
+        ({"ROUTER_SIGNAL_STREAM": "s", "ROUTER_INTENT_STREAM": "s"}, "ROUTER_INTENT_STREAM=s"),
     ],
 )
 def test_settings_that_cannot_hold_together_are_named(environ: dict[str, str], named: str) -> None:

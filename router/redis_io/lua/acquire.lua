@@ -4,7 +4,7 @@
 -- KEYS[1] lease  hash    written, expires
 -- KEYS[2] epoch  hash    {epoch, ...} written, never expires
 -- ARGV    holder, ttl_ms, release
--- Reply   {1, epoch} when taken, {0, holder, remaining_ms} when another router holds it
+-- Reply   {1, epoch} when taken, {0, holder} when another router holds it
 --
 -- The same holder retakes its own lease at once, with a higher epoch that fences whatever is left of it. A lease that
 -- claims to live longer than its own TTL was written before the clock stepped back, and may be taken too.
@@ -12,7 +12,7 @@
 local held = redis.call('HMGET', KEYS[1], 'holder', 'ttl_ms')
 local remaining_ms = redis.call('PTTL', KEYS[1])
 if held[1] and held[1] ~= ARGV[1] and remaining_ms >= 0 and remaining_ms <= tonumber(held[2] or 0) then
-  return {0, held[1], remaining_ms}
+  return {0, held[1]}
 end
 local stored = tonumber(redis.call('HGET', KEYS[2], 'epoch') or 0)
 local epoch = whole(math.max(stored + 1, now_ms()))

@@ -44,18 +44,23 @@ if group['last-delivered-id'] ~= commit.cursor_from then
   return reply({status = 'FENCED', reason = 'a foreign reader moved the group to ' .. group['last-delivered-id']})
 end
 
--- 2. Whether the decision still holds.
+-- 2. Whether the decision still holds. What this very entry has published comes first: it is done, halted or not.
+local own, duplicates, stale = {}, {}, {}
+local oldest_ms = now_ms() - commit.max_age_ms
+for place, intent in ipairs(commit.intents) do
+  local published_by = text_of(KEYS[FIRST_DEDUP + place])
+  if published_by == intent.signal_id then
+    own[#own + 1] = {place, true}
+  elseif published_by then
+    duplicates[#duplicates + 1] = {place, false}
+  end
+  if id_parts(intent.signal_id) < oldest_ms then stale[#stale + 1] = place end
+end
+if #own > 0 then return reply({status = 'DUPLICATE', duplicates = own}) end
 if #commit.intents > 0 then
   local state = trading_state(KILL, HALT)
   if state == 'halted' or (state == 'reduce' and not commit.reduce_only) then return reply({status = 'HALTED'}) end
   if not commit.reduce_only and text_of(OPEN_ORDERS) ~= commit.open_orders then return reply({status = 'CHANGED'}) end
-end
-local stale, duplicates = {}, {}
-local oldest_ms = now_ms() - commit.max_age_ms
-for place, intent in ipairs(commit.intents) do
-  if id_parts(intent.signal_id) < oldest_ms then stale[#stale + 1] = place end
-  local published_by = text_of(KEYS[FIRST_DEDUP + place])
-  if published_by then duplicates[#duplicates + 1] = {place, published_by == intent.signal_id} end
 end
 if #stale > 0 then return reply({status = 'STALE', stale = stale}) end
 if #duplicates > 0 then return reply({status = 'DUPLICATE', duplicates = duplicates}) end
@@ -69,7 +74,7 @@ local function refusal()
   end
   local needed = {
     {'XADD', INTENTS, 'MAXLEN', '~', '1', '*', 'data', ''}, {'XADD', REJECTS, 'MAXLEN', '~', '1', '*', 'id', ''},
-    {'XINFO', 'STREAM', INTENTS}, {'SADD', INFLIGHT, '0-0'}, {'HINCRBY', OUTCOMES, 'published', '0'},
+    {'XINFO', 'GROUPS', INTENTS}, {'XRANGE', INTENTS, '-', '+'}, {'XLEN', INTENTS}, {'SADD', INFLIGHT, '0-0'}, {'HINCRBY', OUTCOMES, 'published', '0'},
     {'HSET', EPOCH, 'commit_id', ''}, {'XGROUP', 'SETID', SIGNALS, commit.group, '0'}, {'XINFO', 'STREAM', SIGNALS},
     {'XACK', SIGNALS, commit.group, '0-0'}, {'HSET', HALT, 'reason', ''},
   }
@@ -89,11 +94,6 @@ local refused = refusal()
 if refused then return reply({status = 'DENIED', reason = refused}) end
 
 -- 4. Publish, remember, move the cursor.
-local function length_of(stream)
-  if redis.call('EXISTS', stream) == 0 then return 0 end
-  return redis.call('XLEN', stream)
-end
-
 -- Undelivered intents among those that trimming took: at most *gone*, none while execution is ahead of the first left.
 local function undelivered(gone)
   local execution = gone > 0 and group_of(INTENTS, commit.execution_group)
@@ -110,26 +110,26 @@ local function move_cursor()
   elseif not read and group['entries-read'] then
     read = math.min(group['entries-read'] + commit.entries, stream['entries-added'])
   end
-  local known = read and {'ENTRIESREAD', whole(read)} or {}
+  local known = read and read >= 0 and {'ENTRIESREAD', whole(read)} or {}
   redis.call('XGROUP', 'SETID', SIGNALS, commit.group, commit.cursor_to, unpack(known))
 end
 
 local function publish()
   local ids = {}
-  local before = length_of(INTENTS)
+  local before = redis.call('XLEN', INTENTS)
   for place, intent in ipairs(commit.intents) do
     ids[place] = redis.call('XADD', INTENTS, 'MAXLEN', '~', commit.intents_max, '*', 'data', intent.data)
     redis.call('SET', KEYS[FIRST_DEDUP + place], intent.signal_id, 'PX', whole(commit.dedup_ttl_ms))
     if not commit.reduce_only then redis.call('SADD', INFLIGHT, ids[place]) end
   end
-  local trimmed = undelivered(before + #ids - length_of(INTENTS))
+  local trimmed = undelivered(before + #ids - redis.call('XLEN', INTENTS))
   for _, rejected in ipairs(commit.rejects) do
     redis.call('XADD', REJECTS, 'MAXLEN', '~', commit.rejects_max, '*',
       'id', rejected[1], 'code', rejected[2], 'detail', rejected[3])
   end
   for outcome, n in pairs(commit.outcomes) do redis.call('HINCRBY', OUTCOMES, outcome, whole(n)) end
   if #commit.acknowledge > 0 then redis.call('XACK', SIGNALS, commit.group, unpack(commit.acknowledge)) end
-  if commit.cursor_to ~= commit.cursor_from then move_cursor() end
+  if commit.cursor_to ~= commit.cursor_from or commit.entries_read then move_cursor() end
   local done = reply({status = 'OK', intents = ids, trimmed = trimmed})
   redis.call('HSET', EPOCH, 'commit_id', commit.id, 'reply', done)
   return done

@@ -23,12 +23,12 @@ local function text_of(key)
   return value
 end
 
+-- 'active', 'reduce' or 'halted', and the key that says so.
 local function trading_state(kill_key, halt_key)
-  if redis.call('EXISTS', halt_key) == 1 then return 'halted' end
+  if redis.call('EXISTS', halt_key) == 1 then return 'halted', halt_key end
   local kill = text_of(kill_key)
-  if not kill or kill == '' or kill == '0' or kill == 'GO' then return 'active' end
-  if kill == 'REDUCE' then return 'reduce' end
-  return 'halted'
+  if not kill or kill == '' or kill == '0' or kill == 'GO' then return 'active', '' end
+  return kill == 'REDUCE' and 'reduce' or 'halted', kill_key
 end
 
 -- Reply of an XINFO command as a table by field name.
@@ -41,7 +41,10 @@ end
 -- The consumer group's fields, nil when stream or group is missing.
 local function group_of(stream, name)
   local groups = redis.pcall('XINFO', 'GROUPS', stream)
-  if groups.err then return nil end
+  if groups.err then
+    if string.find(groups.err, 'no such key', 1, true) then return nil end
+    error(groups.err, 0)
+  end
   for _, flat in ipairs(groups) do
     local group = by_name(flat)
     if group['name'] == name then return group end
@@ -49,7 +52,7 @@ local function group_of(stream, name)
   return nil
 end
 
--- Milliseconds and sequence of an entry id.
+-- Milliseconds and sequence of an entry id, nil for anything else.
 local function id_parts(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(seq)

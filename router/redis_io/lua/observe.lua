@@ -7,12 +7,13 @@
 -- KEYS[4] inflight     set     of intent ids; those that execution has dealt with are removed
 -- KEYS[5] intents      stream  its execution group is read
 -- ARGV    execution group, in-flight TTL in ms
--- Reply   {time_ms, state, in_flight, open_orders or nil}
+-- Reply   {time_ms, state, key that says so, in_flight, open_orders or nil}
 --
 -- An intent is in flight until execution acknowledges it. One that was delivered falls out after the TTL; one that was
 -- never delivered stays unless it was trimmed away. Without an execution group nothing is in flight.
 
 local function is_dealt_with(id, group)
+  if not id_parts(id) then return true end
   if id_after(id, group['last-delivered-id']) then
     return #redis.call('XRANGE', KEYS[5], id, id) == 0
   end
@@ -35,5 +36,5 @@ local function count_in_flight()
   return in_flight
 end
 
-local in_flight = count_in_flight()
-return {whole(now_ms()), trading_state(KEYS[1], KEYS[2]), in_flight, text_of(KEYS[3])}
+local state, said_by = trading_state(KEYS[1], KEYS[2])
+return {whole(now_ms()), state, said_by, count_in_flight(), text_of(KEYS[3])}

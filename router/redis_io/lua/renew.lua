@@ -3,8 +3,7 @@
 --
 -- KEYS[1] lease  hash
 -- ARGV    holder, epoch, ttl_ms
--- Reply   Redis' time in ms, or nil when the lease is gone or another's
+-- Reply   1, or 0 when the lease is gone or another's
 
-if not lease_is_held_by(KEYS[1], ARGV[1], ARGV[2]) then return nil end
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return whole(now_ms())
+if not lease_is_held_by(KEYS[1], ARGV[1], ARGV[2]) then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commit script on a real server: each reason to do nothing really does nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import router.redis_io
+from router.config import Settings
+from router.redis_io.client import connect
+from router.redis_io.keys import catalogue
+from router.redis_io.rights import commands
+from router.redis_io.scripts import Commit, Intent, Lease, Scripts, Standby
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LUA = Path(next(iter(router.redis_io.__path__))) / "lua"
+
+
+@dataclass
+class Bench:
+    """A lease on a stream with one signal, and a commit that would publish it."""
+
+    client: Any
+    scripts: Scripts
+    lease: Lease
+    commit: Commit
+
+    def try_commit(self, commit_id: str = "1", cursor: str = "0-0", **changes: Any) -> Any:
+        """Commit, with *changes*."""
+        return self.scripts.commit(self.lease, commit_id, cursor, replace(self.commit, **changes))
+
+    def photograph(self) -> dict[str, Any]:
+        """Everything in Redis but the lease, whose time runs."""
+        keys = sorted(key for key in self.client.scan_iter() if "lease" not in key)
+        return {key: self.client.dump(key) for key in keys}
+
+
+@pytest.fixture
+def bench(redis_server: Any) -> Bench:
+    """A bench on the test's server."""
+    settings = Settings(redis_url=redis_server.url)
+    keys = catalogue(settings)
+    redis_server.client.set(keys.open_orders, "1")
+    redis_server.client.xgroup_create(keys.signals, "router", "0", mkstream=True)
+    signal_id = redis_server.client.xadd(keys.signals, {"payload": "{}"})
+    scripts = Scripts(connect(settings), settings, keys)
+    lease = scripts.acquire("holder", "release")
+    assert isinstance(lease, Lease)
+    intent = Intent(signal_id, "id", '{"symbol":"BTCUSDT"}')
+    commit = Commit(signal_id, entries=1, intents=(intent,), open_orders_text="1", outcomes={"published": 1})
+    return Bench(redis_server.client, scripts, lease, commit)
+
+
+def _stale(bench: Bench) -> None:
+    old = f"{int(time.time() * 1000) - 60_000}-0"
+    bench.commit = replace(bench.commit, intents=(replace_id(bench.commit.intents[0], old),))
+
+
+def replace_id(intent: Intent, signal_id: str) -> Intent:
+    """The same intent for another entry."""
+    return Intent(signal_id, intent.dedup_id, intent.data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "status"),
+    [
+        (lambda b: b.client.delete("quantum:router:lease"), "FENCED"),
+        (lambda b: b.client.hset("quantum:router:lease", "epoch", "1"), "FENCED"),
+        (lambda b: b.client.xgroup_setid("quantum:stream:ai.decision.made", "router", "1-1"), "FENCED"),
+        (lambda b: b.client.xgroup_destroy("quantum:stream:ai.decision.made", "router"), "NO_GROUP"),
+        (lambda b: b.client.set("quantum:kill", "STOP"), "HALTED"),
+        (lambda b: b.client.set("quantum:kill", "REDUCE"), "HALTED"),
+        (lambda b: b.client.hset("quantum:router:halt", "reason", "x"), "HALTED"),
+        (lambda b: b.client.set("quantum:state:open_orders", "2"), "CHANGED"),
+        (lambda b: b.client.delete("quantum:state:open_orders"), "CHANGED"),
+        (_stale, "STALE"),
+        (lambda b: b.client.set("quantum:dedup:trade_intent:id", "other"), "DUPLICATE"),
+        (lambda b: b.client.set("quantum:stream:trade.intent", "x"), "DENIED"),
+        (lambda b: b.client.set("quantum:router:inflight", "x"), "DENIED"),
+        (lambda b: b.client.hset("quantum:router:outcomes", "published", "many"), "DENIED"),
+        (lambda b: b.client.execute_command("ACL", "SETUSER", "default", "-xlen"), "DENIED"),
+        (lambda b: b.client.execute_command("ACL", "SETUSER", "default", "-xadd"), "DENIED"),
+        (lambda b: b.client.execute_command("ACL", "SETUSER", "default", "-xack"), "DENIED"),
+    ],
+)
+def test_a_commit_that_may_not_be_made_changes_nothing(
+    bench: Bench, spoil: Callable[[Bench], Any], status: str
+) -> None:
+    """Whatever changed between decision and commit, it is all or nothing."""
+    spoil(bench)
+    before = bench.photograph()
+    assert status == bench.try_commit().status
+    assert before == bench.photograph()
+
+
+def test_the_same_commit_sent_again_gets_the_first_reply(bench: Bench) -> None:
+    """A lost reply is repaired by asking again; the second time nothing is written."""
+    first = bench.try_commit()
+    after_first = bench.photograph()
+    assert "OK" == first.status
+    assert first == bench.try_commit()
+    assert after_first == bench.photograph()
+
+
+def test_what_this_entry_published_is_said_even_when_halted(bench: Bench) -> None:
+    """After a crash a published reduce-only entry counts as published, though the desk has halted since."""
+    bench.try_commit(cursor_to=None, reduce_only=True, outcomes={})
+    bench.client.set("quantum:kill", "STOP")
+    again = bench.try_commit("2", cursor_to=None, reduce_only=True)
+    assert ("DUPLICATE", [(1, True)]) == (again.status, again.duplicates)
+
+
+def test_reduce_lets_a_reduce_only_commit_pass_whatever_capacity_is(bench: Bench) -> None:
+    """Reduce-only skips capacity, and takes no slot."""
+    bench.client.set("quantum:kill", "REDUCE")
+    bench.client.delete("quantum:state:open_orders")
+    assert "OK" == bench.try_commit(reduce_only=True).status
+    assert not bench.client.exists("quantum:router:inflight")
+
+
+def test_a_lease_from_a_clock_that_was_ahead_may_be_taken(bench: Bench) -> None:
+    """One that claims to live longer than its own TTL was written before the clock stepped back."""
+    assert isinstance(bench.scripts.acquire("other", "r"), Standby)
+    bench.client.pexpire("quantum:router:lease", 3_600_000)
+    taken = bench.scripts.acquire("other", "r")
+    assert isinstance(taken, Lease)
+    assert int(taken.epoch) > int(bench.lease.epoch)
+    assert not bench.scripts.renew(bench.lease)
+
+
+def test_a_foreign_member_of_the_in_flight_set_is_dropped(bench: Bench) -> None:
+    """What is no entry id cannot be in flight."""
+    bench.client.xgroup_create("quantum:stream:trade.intent", "quantum:group:execution:trade.intent", mkstream=True)
+    bench.client.sadd("quantum:router:inflight", "rubbish")
+    assert 0 == bench.scripts.observe().capacity.in_flight
+    assert not bench.client.exists("quantum:router:inflight")
+
+
+def test_check_asks_for_every_command_that_a_script_calls() -> None:
+    """The list of rights and the scripts cannot drift apart."""
+    asked = {command[0] for command in commands(catalogue(Settings()), Settings())}
+    for path in LUA.glob("*.lua"):
+        called = set(re.findall(r"redis\.p?call\('([A-Z]+)'", path.read_text(encoding="utf-8")))
+        assert called <= asked, path.name
+
+
+def test_the_commit_proves_every_right_that_it_uses_after_its_first_write() -> None:
+    """Each command of its last step is asked for before the first one is sent."""
+    text = (LUA / "commit.lua").read_text(encoding="utf-8")
+    proof, _, writes = text.partition("-- 4. Publish")
+    proven = set(re.findall(r"\{'([A-Z]+)'", proof))
+    assert set(re.findall(r"redis\.p?call\('([A-Z]+)'", writes)) <= proven
