@@ -17,6 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
 # They change the host they run on: outside of Molecule that would be this machine.
 collect_ignore_glob = [] if "MOLECULE_INVENTORY_FILE" in os.environ else ["*"]
 
