@@ -178,6 +178,8 @@ def judge(before: Path, after: Path, *, as_json: bool, **limits: float) -> None:
     else:
         for criterion in verdict.criteria:
             click.echo(f"{criterion.status.value:13} {criterion.name}: {criterion.detail}")
+        for line in verdict.advice:
+            click.echo(line)
         click.echo(f"verdict={verdict.verdict.value} intents/signals {verdict.line_counts}")
     sys.exit(VERDICT_EXIT_CODES[verdict.verdict])
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from router.proof.advice import advise
 from router.proof.criteria import CRITERIA, Criterion, Status, Thresholds
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Verdict(msgspec.Struct, frozen=True):
     reduction: float | None
     line_counts: str
     criteria: list[Criterion]
+    advice: list[str] = []
 
     @property
     def why(self) -> str:
@@ -46,6 +48,7 @@ def judge(before: Snapshot, after: Soaked, thresholds: Thresholds | None = None)
         reduction=_measured_reduction(criteria),
         line_counts=f"{before.intents}/{before.signals} → {after.intents}/{after.signals}",
         criteria=criteria,
+        advice=advise(before, after),
     )
 
 

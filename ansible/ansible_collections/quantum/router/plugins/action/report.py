@@ -84,6 +84,7 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
         "reduction": judged.get("reduction"),
         "line_counts": judged.get("line_counts"),
         "criteria": judged.get("criteria") or [],
+        "advice": judged.get("advice") or [],
         "capacity": facts.get("capacity") or None,
         "before": facts.get("before") or None,
         "log_sample": after.pop("log_sample", []),
