@@ -93,9 +93,12 @@ lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
 test-unit: setup ## Unit, property and integration tests
 	@pytest --quiet tests/unit tests/property tests/integration
 
+# A state of our own, cleared first: what an aborted run left there would stop the next one.
 test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own
 	@for scenario in molecule/*/molecule.yml; do \
-		name=$$(basename "$$(dirname "$$scenario")"); echo "Scenario $$name"; molecule test --scenario-name "$$name"; \
+		name=$$(basename "$$(dirname "$$scenario")"); state=$(CURDIR)/.cache/molecule/$$name; rm -rf "$$state"; \
+		echo "Scenario $$name"; \
+		MOLECULE_EPHEMERAL_DIRECTORY="$$state" molecule test --no-command-borders --scenario-name "$$name"; \
 	done
 
 test: lint test-unit test-molecule ## All of it, as CI does

@@ -178,7 +178,7 @@ def test_going_further_back_withdraws_everything_in_between() -> None:
 @pytest.mark.parametrize(
     ("state", "to", "kept", "said"),
     [
-        (State(), None, [], "nothing to return to: no release has been activated on this host"),
+        (State(), None, [], "nothing to return to: no release of ours runs on this host"),
         (adopt(State(), LEGACY), None, EVERY, f"nothing to return to: {LEGACY} runs"),
         (deploy(State(), A), B, [A], f"release {B} is unknown or pruned; kept: {A}"),
         (deploy(State(), A, B), None, [B], f"release {A} is unknown or pruned"),

@@ -129,7 +129,7 @@ def plan_rollback(state: State, to: str | None, kept: Collection[str]) -> Move |
     """
     origin = state.live
     if origin is None and to is None:
-        raise ReleaseError("nothing to return to: no release has been activated on this host")
+        raise ReleaseError("nothing to return to: no release of ours runs on this host")
     target = _before(state.known_good, origin) if to is None else to
     if target == origin:
         if state.pending:
