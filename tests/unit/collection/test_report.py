@@ -165,3 +165,11 @@ def test_unchanged_takes_nothing_from_another_deployment(tmp_path: Path) -> None
     report.write(tmp_path, assembled(verdict=PASSED, deployment="failed later", before={"signals": 130}))
     again = assembled(unchanged=True, recorded={**PASSED, "deployment": "one"})
     assert json.loads(report.write(tmp_path, again).read_text())["before"] is None
+
+
+def test_a_rollback_by_somebody_else_is_named() -> None:
+    """Where another release runs by the time of the rescue, the report says so instead of claiming that ours does."""
+    back = {"changed": False, "from": "legacy-0123456789ab", "to": "legacy-0123456789ab"}
+    report_ = assembled(failure={"msg": "the unit is deactivating"}, rolled_back=back)
+    assert report_["rolled_back"]
+    assert "somebody else rolled it back meanwhile, legacy-0123456789ab runs: the unit" in report.line(report_)

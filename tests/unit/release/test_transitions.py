@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ansible_collections.quantum.router.plugins.module_utils.release import files, store
+from ansible_collections.quantum.router.plugins.module_utils.release import files, manifest, store
 from ansible_collections.quantum.router.plugins.module_utils.release.activation import activate
 from ansible_collections.quantum.router.plugins.module_utils.release.adoption import adopt
 from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import confirm, is_confirmed
@@ -295,11 +295,11 @@ def test_rollback_to_a_tampered_backup_is_refused(host: Host, stage: Callable[[s
     activate(host, A, "d1", 5)
     assert adopted is not None
     folder = host.layout.adopted / adopted.id
-    manifest = (folder / "manifest.json").read_text()
-    (folder / "manifest.json").write_text(manifest.replace("/home/qt/", "/home/xx/"))
+    stored_manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(stored_manifest.replace("/home/qt/", "/home/xx/"))
     with pytest.raises(ReleaseError, match="was tampered with"):
         rollback(host)
-    (folder / "manifest.json").write_text(manifest)
+    (folder / "manifest.json").write_text(stored_manifest)
     stored = next(path for path in (folder / "files").iterdir() if b"publish" in path.read_bytes())
     stored.write_bytes(b"evil")
     with pytest.raises(ReleaseError, match=r"was tampered with \(/home/qt/router.py\)"):
@@ -307,19 +307,23 @@ def test_rollback_to_a_tampered_backup_is_refused(host: Host, stage: Callable[[s
     assert A == host.layout.live()
 
 
+@pytest.mark.parametrize("setting", ["ROUTER_REDIS_PASSWORD_FILE", "ROUTER_GROUP"])
 def test_a_release_older_than_its_password_is_started_again(
-    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path], setting: str
 ) -> None:
-    """What runs with an old credential is not what was asked for, though every file of the release is the same."""
-    stage(A)
+    """What runs with an old credential is not what was asked for; a password that it does not use means nothing."""
+    tree = stage(A)
+    (tree / "environment").write_text(f"{setting}=redis-password\n")
+    manifest.write(tree, {"release": A})
+    uses_it = setting == "ROUTER_REDIS_PASSWORD_FILE"
     activate(host, A, "d1", 5)
     confirm(host, "d1", {})
     host.layout.password.parent.mkdir(parents=True)
     host.layout.password.write_text("new")
     os.utime(host.layout.password, (2e10, 2e10))
     pid = systemctl.facts["MainPID"]
-    assert activate(host, A, "d2", 5).changed
-    assert pid != systemctl.facts["MainPID"]
+    assert uses_it == activate(host, A, "d2", 5).changed
+    assert uses_it == (pid != systemctl.facts["MainPID"])
 
 
 def test_another_deployment_is_left_alone(host: Host, stage: Callable[[str], Path]) -> None:

@@ -53,7 +53,7 @@ def why(failure: dict[str, Any]) -> str:
     if not failure:
         return ""
     # What Ansible could not read as a module's answer is what the host said instead of running it.
-    said = str(failure.get("module_stderr") or failure.get("msg") or "")
+    said = str(failure.get("module_stderr") or failure.get("msg") or "").removeprefix("Task failed: ")
     if not said or said.startswith("non-zero return code"):
         written = str(failure.get("stderr") or failure.get("stdout") or said)
         said = next((text for text in reversed(written.splitlines()) if text.strip()), said)
@@ -77,8 +77,8 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
         "previous": None if unchanged else facts.get("previous") or None,
         "deployment": (judged if unchanged else facts).get("deployment") or None,
         "verdict": _verdict(judged, failure),
-        "reason": _reason(failure, back),
-        "rolled_back": bool(back.get("changed")) and not back.get("failed"),
+        "reason": _reason(failure, back, facts.get("release")),
+        "rolled_back": not back.get("failed") and (bool(back.get("changed")) or _undone(back, facts.get("release"))),
         "rollback_failed": bool(back.get("failed")),
         "unchanged": unchanged,
         "reduction": judged.get("reduction"),
@@ -129,10 +129,17 @@ def _verdict(judged: dict[str, Any], failure: dict[str, Any]) -> str:
     return "fail" if failure and (verdict == "pass" or not judged) else verdict
 
 
-def _reason(failure: dict[str, Any], back: dict[str, Any]) -> str | None:
+def _undone(back: dict[str, Any], release: str | None) -> bool:
+    """Whether there was nothing left to roll back, since another release runs by now."""
+    return bool(back.get("from")) and not back.get("changed") and back["from"] != release
+
+
+def _reason(failure: dict[str, Any], back: dict[str, Any], release: str | None) -> str | None:
     reason = why(failure)
     if back.get("failed"):
         return f"ROLLBACK FAILED ({why(back)}): run router-release rollback on the host; it was to undo: {reason}"
+    if _undone(back, release):
+        return f"somebody else rolled it back meanwhile, {back['from']} runs: {reason}"
     return reason or None
 
 
@@ -169,7 +176,8 @@ class ActionModule(ActionBase):
         report = assemble(facts, datetime.now(tz=timezone.utc).isoformat(timespec="seconds"))
         said = line(report)
         if self._task.check_mode and not report["reason"]:
-            said = f"check_mode=true would_change={str(not report['unchanged']).lower()} {said}"
+            would = str(not report["unchanged"]).lower()
+            said = f"check_mode=true would_change={would} release={report['release']} host={report['host']}"
         result.update(changed=False, line=said, reason=report["reason"], path=None)
         if not self._task.check_mode:
             result["path"] = str(write(Path(facts["dir"]).expanduser(), report))

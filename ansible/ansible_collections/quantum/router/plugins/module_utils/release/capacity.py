@@ -22,6 +22,10 @@ PATIENCE_S = 5.0
 """Seconds to wait for Redis: a rollback must not hang on it."""
 
 
+CREDENTIAL_SETTING = "ROUTER_REDIS_PASSWORD_FILE"
+"""The setting of a release that uses a password."""
+
+
 def settle(host: Host) -> str | None:
     """Add what is owed to the count; returns a warning when something stays owed. Call it under the lock."""
     for release, delta in store.load(host.layout).owed.items():
@@ -51,9 +55,9 @@ def _add(host: Host, release: str, delta: int) -> str | None:
     if not deployers:
         return "no deployer is installed"
     environment = settings(host.layout.release(release) / "environment")
-    if host.layout.password.exists():
+    if environment.get(CREDENTIAL_SETTING):
         # The unit gets it as a credential, at a path that only its own processes see.
-        environment["ROUTER_REDIS_PASSWORD_FILE"] = str(host.layout.password)
+        environment[CREDENTIAL_SETTING] = str(host.layout.password)
     python = str(deployers[-1] / "venv" / "bin" / "python")
     done = host.run((python, "-I", "-m", "router", "capacity", f"--add={delta}", "--json"), PATIENCE_S, environment)
     return None if done.code == 0 else one_line(done.err or done.out) or f"exit status {done.code}"

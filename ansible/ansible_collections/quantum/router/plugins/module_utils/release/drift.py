@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import adoption, manifest
+from . import adoption, capacity, manifest
 from .layout import MANIFEST, is_legacy
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ def _process(host: Host, facts: Facts, live: str) -> list[str]:
     if inside not in command:
         return [f"process {facts.main_pid} does not run from release {live}"]
     started_s = host.now() - host.monotonic() + facts.entered_us / 1e6
-    used = {f"the files of release {live}": host.layout.release(live) / MANIFEST, "its password": host.layout.password}
+    used = {f"the files of release {live}": host.layout.release(live) / MANIFEST}
+    environment = host.layout.release(live) / "environment"
+    if environment.is_file() and capacity.settings(environment).get(capacity.CREDENTIAL_SETTING):
+        used["its password"] = host.layout.password
     newer = [what for what, path in used.items() if path.is_file() and started_s + 1 < path.stat().st_mtime]
     return [f"process {facts.main_pid} is older than {what}: it runs with what was there before" for what in newer]

@@ -90,7 +90,9 @@ def probe(url: str, password: str = "") -> Probe:
 
 def judge(where: str, reply: str, kind: str) -> Probe:
     """What an error reply to authentication or PING means."""
-    if reply.startswith(("NOAUTH", "-NOAUTH")) or "without any password" in reply or "NOPERM" in reply:
+    if "without any password configured" in reply:
+        line = f"Redis at {where} has no password: leave router_redis_password empty, or set one in Redis first"
+    elif reply.startswith(("NOAUTH", "-NOAUTH")) or "NOPERM" in reply:
         line = f"Redis at {where} asks for a user or password that may do this ({reply}): set router_redis_password"
     elif reply.startswith("WRONGPASS") or "invalid password" in reply or kind == "AUTH":
         line = f"Redis at {where} refuses the password ({reply}): correct router_redis_password"
@@ -113,8 +115,7 @@ def _converse(address: Address, stream: _Stream) -> Probe:
     if address.password:
         login = ("AUTH", address.user, address.password) if address.user else ("AUTH", address.password)
         error, answer = _ask(stream, *login)
-        # A server without a password says so when it is given one, and lets everyone in.
-        if error and "without any password configured" not in answer:
+        if error:
             return judge(address.where, answer, "AUTH")
     error, answer = _ask(stream, "PING")
     if error:
