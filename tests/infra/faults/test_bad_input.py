@@ -110,6 +110,16 @@ def test_settings(refused: Callable[..., Run], settings: dict[str, Any], words: 
     assert all(word in run.reason for word in words), run.reason
 
 
+def test_misspelt_variable(refused: Callable[..., Run]) -> None:
+    """A variable that the role does not know is an error, not silence."""
+    assert "router_soak_mx is no variable of the role" in refused(router_soak_mx=3).reason
+
+
+def test_password_where_redis_has_none(refused: Callable[..., Run]) -> None:
+    """A password that Redis does not ask for is told before it is put anywhere."""
+    assert "has no password: leave router_redis_password empty" in refused(router_redis_password="surplus").reason
+
+
 def test_old_redis(desk: Desk, refused: Callable[..., Run]) -> None:
     """A server below 7.0 is named with its version."""
     desk.run(f"systemd-run --quiet --collect --unit=old-redis /usr/bin/python3 -c '{OLD_REDIS}'")

@@ -192,7 +192,8 @@ def test_missing_capacity_key_refused(desk: Desk, playbooks: Playbooks) -> None:
     """A host without the capacity key is refused where creating it is not wanted, with nothing live touched."""
     desk.redis("DEL", OPEN_ORDERS)
     runs = desk.runs()
-    refused = playbooks.deploy(router_capacity_create=False)
+    # As text, which is how -e NAME=VALUE hands it over.
+    refused = playbooks.deploy(router_capacity_create="false")
     assert 0 != refused.code
     assert "router_capacity_create=true" in refused.reason
     assert "0" == desk.redis("EXISTS", OPEN_ORDERS)
@@ -235,9 +236,9 @@ def test_linked_unit_and_forced_capacity(desk: Desk, playbooks: Playbooks) -> No
     places = (UNIT_FILE, linked, SCRIPT, drop_ins, "/etc/quantum.env", "/etc/systemd/system/multi-user.target.wants")
     files, runs = desk.files(*places), desk.runs_apart_from_process()
 
-    deployed = playbooks.deploy(router_capacity_force=True)
+    deployed = playbooks.deploy(router_capacity_force="true", router_capacity_value="1", router_soak_max="40")
     assert 0 == deployed.code
-    assert "0" == desk.redis("GET", OPEN_ORDERS)
+    assert "1" == desk.redis("GET", OPEN_ORDERS)
     assert "" == desk.runs()["DropInPaths"]
     assert not desk.host.file(UNIT_FILE).is_symlink
     desk.redis("INCRBY", OPEN_ORDERS, "2")

@@ -326,6 +326,18 @@ def test_a_release_older_than_its_password_is_started_again(
     assert uses_it == (pid != systemctl.facts["MainPID"])
 
 
+def test_forcing_the_count_again_is_a_deployment_that_owes_it(host: Host, stage: Callable[[str], Path]) -> None:
+    """The live release with a count forced is activated afresh, so that a rollback has something to give back."""
+    stage(A)
+    activate(host, A, "d1", 5)
+    confirm(host, "d1", {})
+    assert is_confirmed(store.load(host.layout), "d2", A)
+    assert activate(host, A, "d2", 5, capacity_delta=4).changed
+    assert not is_confirmed(store.load(host.layout), "d2", A)
+    confirm(host, "d2", {})
+    assert {A: 4} == dict(store.load(host.layout).forced)
+
+
 def test_another_deployment_is_left_alone(host: Host, stage: Callable[[str], Path]) -> None:
     """A rollback of a deployment that is not the pending one changes nothing."""
     stage(A)

@@ -224,7 +224,7 @@ def _activated(module: AnsibleModule, host: Host) -> dict[str, Any]:
 def _confirmed(module: AnsibleModule, host: Host) -> dict[str, Any]:
     release, deployment = module.params["release"], module.params["deployment"]
     state = store.load(host.layout)
-    if confirmation.is_confirmed(state, deployment):
+    if confirmation.is_confirmed(state, deployment, module.params["release"]):
         return {"changed": False, "release": state.live, "pruned": []}
     if module.check_mode:
         return {"changed": True, "release": release, "pruned": []}

@@ -41,7 +41,8 @@ def activate(host: Host, release: str, deployment: str, start_timeout_s: float, 
     with store.locked(host.layout):
         facts = host.facts()
         state = store.load(host.layout)
-        if _runs_untouched(host, facts, state, release, deployment):
+        # A count that was forced is owed by a deployment, so there must be one.
+        if not capacity_delta and _runs_untouched(host, facts, state, release, deployment):
             previous = state.pending.previous if state.pending else None
             entered_ms = _entered_ms(host, facts)
             return Activation(

@@ -33,9 +33,11 @@ def confirm(host: Host, deployment: str | None, verdict: Mapping[str, Any]) -> t
     return release, gone
 
 
-def is_confirmed(state: State, deployment: str) -> bool:
-    """Whether this deployment has been confirmed, and nothing is pending since."""
-    return state.pending is None and any(verdict["deployment"] == deployment for verdict in state.verdicts.values())
+def is_confirmed(state: State, deployment: str, release: str | None = None) -> bool:
+    """Whether this deployment was confirmed, or its release ran as known good before; nothing is pending since."""
+    runs = release is not None and state.live == release
+    known = any(verdict["deployment"] == deployment for verdict in state.verdicts.values())
+    return state.pending is None and (known or runs)
 
 
 def _protected(layout: Layout, state: State) -> list[str]:
