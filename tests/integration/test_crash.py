@@ -185,6 +185,7 @@ def test_flushed_scripts_are_loaded_again(start_router: Start, market: Any) -> N
     market.burst()
     router.wait_for("BEST_OF_PUBLISH", scope="window")
     market.audit()
+    assert 2 == len(market.intents)
 
 
 def test_sigterm_ends_in_under_a_second_and_leaves_an_open_window_to_the_next(start_router: Start, market: Any) -> None:
