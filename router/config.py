@@ -53,7 +53,11 @@ class Settings:
     dedup_ttl_s: float = 300.0
     lease_ttl_s: float = 3.0
     max_position_usd: float | None = None
+    max_intents_per_hour: int | None = None
+    repeat_limit: int | None = None
+    repeat_window_s: float = 60.0
     strategy_url: str = ""
+    audit_max: int | None = None
     metrics_listen: str = ""
     log_format: str = "auto"
 
@@ -108,8 +112,25 @@ def _redis_url(text: str) -> str:
     return text
 
 
-def _unsupported(text: str) -> str:
-    raise ValueError(f"is not supported by this version (value of {len(text)} characters): leave it empty")
+def _http_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0 and not parts.query
+    except ValueError:
+        usable = False
+        parts = urlsplit("")
+    if not usable or any(c <= " " or c > "~" for c in text):
+        raise ValueError("must look like http://HOST:PORT/PATH")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user or password")
+    return text
+
+
+def _loopback_address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if host in {"127.0.0.1", "[::1]", "localhost"} and re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65_536:
+        return text
+    raise ValueError("must be a loopback address with a port, such as 127.0.0.1:9108")
 
 
 def _choice(*choices: str) -> Callable[[str], str]:
@@ -151,8 +172,24 @@ CATALOGUE: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "ROUTER_DEDUP_TTL_SEC": ("dedup_ttl_s", _number(1, 604_800), "seconds an id is remembered as published"),
     "ROUTER_LEASE_TTL_SEC": ("lease_ttl_s", _number(0.5, 60), "seconds until a standby may take over"),
     "ROUTER_MAX_POSITION_USD": ("max_position_usd", _number(0.01, 1e12), "cap on a boosted size in USD; empty: none"),
-    "ROUTER_STRATEGY_URL": ("strategy_url", _unsupported, "approval gate; reserved, must be empty"),
-    "ROUTER_METRICS_LISTEN": ("metrics_listen", _unsupported, "metrics address; reserved, must be empty"),
+    "ROUTER_MAX_INTENTS_PER_HOUR": (
+        "max_intents_per_hour",
+        _whole(1, 1_000_000),
+        "most intents within any 60 minutes; empty: no limit",
+    ),
+    "ROUTER_REPEAT_LIMIT": (
+        "repeat_limit",
+        _whole(1, 100_000),
+        "intents for one symbol and side that halt the router; empty: none",
+    ),
+    "ROUTER_REPEAT_WINDOW_SEC": (
+        "repeat_window_s",
+        _number(1, 86_400),
+        "seconds in which repeats are counted",
+    ),
+    "ROUTER_STRATEGY_URL": ("strategy_url", _http_url, "approval gate asked before each intent; empty: none"),
+    "ROUTER_AUDIT_MAX": ("audit_max", _whole(1, 100_000_000), "audit entries that are kept; empty: no audit"),
+    "ROUTER_METRICS_LISTEN": ("metrics_listen", _loopback_address, "where metrics are served; empty: nowhere"),
     "ROUTER_LOG_FORMAT": ("log_format", _choice(*_LOG_FORMATS), "auto (journal under systemd), journal, text or json"),
 }
 

@@ -37,6 +37,14 @@ class Keys:
     inflight: str
     #: hash outcome -> count of signal entries, written in each commit
     outcomes: str
+    #: hash {event, count, ...} of the last window, for people
+    last_window: str
+    #: sorted set of the intents of the last hour by time; written only with a limit per hour
+    recent: str
+    #: sorted set of intents by time, to find repeats; written only with a repeat limit
+    repeats: str
+    #: stream of every decision with its reason, written only when the audit is on
+    audit: str
 
     def dedup(self, dedup_id: str) -> str:
         """Key that remembers *dedup_id* as published; its value is the id of the signal entry."""
@@ -68,4 +76,8 @@ def catalogue(settings: Settings) -> Keys:
         epoch=f"{prefix}quantum:router:epoch",
         inflight=f"{prefix}quantum:router:inflight",
         outcomes=f"{prefix}quantum:router:outcomes",
+        last_window=f"{prefix}quantum:router:last_window",
+        recent=f"{prefix}quantum:router:recent",
+        repeats=f"{prefix}quantum:router:repeats",
+        audit=f"{prefix}quantum:stream:router.audit",
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 #: Kind -> (module, code).
 FAULTS = {
-    "does-not-import": ("router/cli.py", "import router.no_such_module"),
+    "does-not-import": ("router/commands/service.py", "import router.no_such_module"),
     "exits-at-start": (
         "router/service.py",
         """

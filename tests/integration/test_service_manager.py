@@ -92,7 +92,7 @@ def test_bad_settings_are_all_named_at_once_and_end_with_78(command: str) -> Non
     """Every bad value, unknown name and contradiction in one go; systemd does not restart on 78."""
     done = run(
         "http://x", command, MAX_OPEN_ORDERS="ten", TARGET_OPEN_ORDERS="3", ROUTER_MAXX="1",
-        ROUTER_DEDUP_TTL_SEC="5", ROUTER_STRATEGY_URL="http://gate",
+        ROUTER_DEDUP_TTL_SEC="5", ROUTER_STRATEGY_URL="gate:80",
     )  # fmt: skip
     assert 78 == done.returncode
     for name in (

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands of a deployment: measure the router, watch a new release, judge it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from router.cli import json_option, redis_of_environment
+from router.proof.criteria import Status, Thresholds
+from router.proof.evidence import AnySnapshot, Snapshot, Soaked, decode
+from router.proof.host import Host, release_in
+from router.proof.judge import judge as _judge
+from router.proof.snapshot import WINDOW_S, take
+from router.proof.soak import Watch, prove
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VERDICT_EXIT_CODES = {Status.PASSED: 0, Status.FAILED: 1, Status.INCONCLUSIVE: 2}
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
+_unit_option = click.option("--unit", required=True, help="The systemd unit of the router.")
+
+
+def _limit_options(command: _Command) -> _Command:
+    """Add the thresholds that a deployment may set."""
+    defaults = Thresholds()
+    part = click.FloatRange(0, 1)
+    least = click.option("--reduction-min", type=part, default=defaults.reduction_min, show_default=True)
+    proven = click.option("--reduction-proven", type=part, default=defaults.reduction_proven, show_default=True)
+    return least(proven(command))
+
+
+@click.command()
+@_unit_option
+@click.option("--since-ms", type=click.IntRange(0), help="Count from this time of the host's clock on.")
+@click.option(
+    "--window-s", type=click.FloatRange(1, 86_400), default=WINDOW_S, show_default=True, help="Or look this far back."
+)
+@json_option
+def snapshot(unit: str, since_ms: int | None, window_s: float, *, as_json: bool) -> None:
+    """Measure the router that runs as a unit: signals, intents, capacity, service. Run as root."""
+    with redis_of_environment() as (client, settings, keys):
+        taken = take(client, settings, keys, unit, Host(), window_s=window_s, since_ms=since_ms)
+    _show(msgspec.to_builtins(taken), as_json=as_json)
+
+
+@click.command()
+@_unit_option
+@click.option("--release", required=True, help="Id of the release that must be running.")
+@click.option("--release-dir", required=True, type=click.Path(path_type=Path), help="Its folder.")
+@click.option("--since-ms", required=True, type=click.IntRange(0), help="When it was activated, by the host's clock.")
+@click.option("--before", required=True, type=click.Path(path_type=Path), help="Snapshot of the router before it.")
+@click.option("--min-s", required=True, type=click.FloatRange(0), help="A pass needs at least this long.")
+@click.option("--max-s", required=True, type=click.FloatRange(0), help="Give up then.")
+@_limit_options
+def soak(
+    unit: str, release: str, release_dir: Path, since_ms: int, before: Path, min_s: float, max_s: float, **limits: float
+) -> None:
+    """Watch a release until its verdict is certain; print what was seen, as JSON. Run as root."""
+    baseline = _evidence(before, Snapshot)
+    with redis_of_environment() as (client, settings, keys):
+        watch = Watch(client, settings, keys, unit, Host(), release_in(release_dir, release), since_ms)
+        done = prove(watch, baseline, (min_s, max_s), Thresholds(**limits))
+    click.echo(msgspec.json.encode(done))
+
+
+@click.command()
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@_limit_options
+@json_option
+def judge(before: Path, after: Path, *, as_json: bool, **limits: float) -> None:
+    """Judge the deployment between two snapshots: exit 0 pass, 1 fail, 2 inconclusive."""
+    verdict = _judge(_evidence(before, Snapshot), _evidence(after, Soaked), Thresholds(**limits))
+    if as_json:
+        click.echo(msgspec.json.encode(verdict))
+    else:
+        for criterion in verdict.criteria:
+            click.echo(f"{criterion.status.value:13} {criterion.name}: {criterion.detail}")
+        for line in verdict.advice:
+            click.echo(line)
+        click.echo(f"verdict={verdict.verdict.value} intents/signals {verdict.line_counts}")
+    sys.exit(VERDICT_EXIT_CODES[verdict.verdict])
+
+
+def _evidence(path: Path, kind: type[AnySnapshot]) -> AnySnapshot:
+    """Read a snapshot from *path*; a soak's output holds it under `after`."""
+    try:
+        document = path.read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"cannot read {path}: {error.strerror}") from None
+    return decode(document, kind, str(path))
+
+
+def _show(facts: dict[str, Any], *, as_json: bool) -> None:
+    """Print *facts* as JSON, or a line each."""
+    if as_json:
+        click.echo(msgspec.json.encode(facts))
+    else:
+        click.echo("\n".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in facts.items()))

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands of the service itself: run it, ask whether it could run, and which one it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+import redis
+
+from router import __version__
+from router.cli import json_option, redis_of_environment
+from router.config import load
+from router.errors import RedisUnavailableError, RouterError
+from router.log import open_log
+from router.notify import ServiceManager
+from router.redis_io.keys import catalogue
+from router.service import AbandonError, Service
+from router.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Seconds after SIGTERM in which the service gives its lease back; it has promised to end within one.
+PATIENCE_S = 0.6
+
+
+@click.command()
+@click.option("--holder", default="", help="Name of this router in the lease; default: host and process.")
+@click.option("--release", default=__version__, show_default=True, help="Release id that intents and lease carry.")
+def run(holder: str, release: str) -> None:
+    """Run the service until SIGTERM."""
+    stopping = _stop_on_signals()
+    settings = load(os.environ)
+    telemetry = Telemetry(open_log(settings.log_format, os.environ), settings, catalogue(settings))
+    manager = ServiceManager(os.environ)
+    name = holder or f"{socket.gethostname()}/pid-{os.getpid()}"
+    try:
+        released = Service(settings, name, release, telemetry, manager, stopping).run()
+    except RouterError as error:
+        telemetry.failed(str(error), error.exit_code)
+        sys.exit(error.exit_code)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    manager.stopping()
+    telemetry.stopped(released=released)
+
+
+@click.command()
+@json_option
+def check(*, as_json: bool) -> None:
+    """Check settings, Redis, rights and scripts; has no effect. Warnings do not fail it."""
+    from router import check as asked  # noqa: PLC0415 - the service starts quicker without it
+
+    with redis_of_environment() as (client, settings, keys):
+        report = asked.check(client, settings, keys)
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+    for line in report.warnings:
+        click.echo(f"warning: {line}", err=True)
+    if report.problems:
+        raise RedisUnavailableError("\n".join(report.problems))
+    if not as_json:
+        click.echo(f"ok: settings, Redis {report.redis_version}, rights, scripts")
+
+
+@click.command()
+@json_option
+def version(*, as_json: bool) -> None:
+    """Print the version."""
+    facts = {"version": __version__, "python": platform.python_version(), "redis_py": redis.__version__}
+    click.echo(json.dumps(facts) if as_json else f"quantum-router {__version__}")
+
+
+def _stop_on_signals() -> Callable[[], bool]:
+    """Return a function that says whether SIGTERM or SIGINT has come.
+
+    Where nobody asks in time, since Redis hangs, whatever is under way is abandoned: the next router reads it again.
+    """
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+
+    def abandon(_number: int, _frame: object) -> None:
+        raise AbandonError
+
+    signal.signal(signal.SIGALRM, abandon)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+    return lambda: bool(received)
