@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import socket
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.integration.fault_proxy import Fault, FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,47 +51,19 @@ def test_a_kill_at_any_step_of_a_window_loses_and_repeats_nothing(
     assert ["EXIT", "S12USDT", "S11USDT"] == [intent["symbol"] for intent in market.intents]
 
 
-class LosingProxy:
-    """Stands before Redis; drops the connection instead of handing over the reply to one chosen request."""
-
-    def __init__(self, target: str, folder: Path, marker: bytes) -> None:
-        self.url = f"unix://{folder / 'proxy.sock'}"
-        self.lost = 0
-        self._target = target
-        self._marker = marker
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(folder / "proxy.sock"))
-        self._listener.listen()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            client, _ = self._listener.accept()
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        server = socket.socket(socket.AF_UNIX)
-        server.connect(self._target)
-        with client, server, contextlib.suppress(ConnectionError):
-            while request := client.recv(1 << 20):
-                server.sendall(request)
-                reply = server.recv(1 << 20)
-                if self._marker in request and not self.lost:
-                    self.lost += 1
-                    return
-                client.sendall(reply)
-
-
+@pytest.mark.parametrize("fault", [Fault.CUT, Fault.TRUNCATE])
 def test_a_commit_whose_reply_is_lost_is_asked_again_and_done_once(
-    start_router: Start, redis_server: Any, market: Any, tmp_path: Path
+    start_router: Start, redis_server: Any, market: Any, fault: Fault
 ) -> None:
-    """Redis published, the connection broke before the reply: the same commit gets the stored reply."""
-    proxy = LosingProxy(str(redis_server.socket), tmp_path, b"S12USDT")
+    """Redis published, the connection broke before or within the reply: the same commit gets the stored reply."""
+    proxy = FaultProxy(str(redis_server.socket))
+    proxy.ask(fault, b"S12USDT")
     router = start_router(url=proxy.url)
     market.burst()
     router.wait_for("BEST_OF_PUBLISH", scope="window", count=1)
     market.audit()
-    assert 1 == proxy.lost
+    proxy.close()
+    assert {fault: 1} == proxy.happened
     assert 2 == len(market.intents) == len(router.events("INTENT_PUBLISHED"))
 
 
