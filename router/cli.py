@@ -42,10 +42,10 @@ class _Commands(click.Group):
         return list(MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's own
-        if cmd_name not in MODULES:
-            return None
-        module = import_module(f"router.commands.{MODULES[cmd_name]}")
-        return vars(module)[cmd_name]  # type: ignore[no-any-return]  # each module names its commands as MODULES does
+        wanted = [cmd_name] if cmd_name in MODULES else MODULES  # for a mistyped one click names the nearest
+        for name in wanted:
+            self.add_command(vars(import_module(f"router.commands.{MODULES[name]}"))[name], name)
+        return self.commands.get(cmd_name)
 
     def main(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - click's own signature
         try:
