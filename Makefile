@@ -80,7 +80,7 @@ clean: ## Remove everything built here: the lab, its image, .venv, wheels, cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Test
-.PHONY: lint test-unit test-molecule test
+.PHONY: lint test-unit chaos test-molecule test
 lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
 	@ruff check
 	@ruff format --check
@@ -90,8 +90,14 @@ lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
 	@git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run | xargs shellcheck
 	@ansible-lint -q
 
-test-unit: setup ## Unit, property and integration tests
-	@pytest --quiet tests/unit tests/property tests/integration
+test-unit: setup ## Unit, property and integration tests, and chaos in its short form
+	@pytest --quiet tests/unit tests/property tests/integration tests/chaos
+
+# Another SEED strikes at other times and places.
+FAULTS ?= 500
+SEED ?= 1
+chaos: setup ## FAULTS=500 or more faults on two routers, Redis and the lines between them
+	@CHAOS_FAULTS=$(FAULTS) CHAOS_SEED=$(SEED) pytest --quiet tests/chaos
 
 # A state of our own, cleared first: what an aborted run left there would stop the next one.
 test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own

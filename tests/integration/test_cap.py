@@ -3,54 +3,15 @@
 
 from __future__ import annotations
 
-import random
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.execution import GROUP, INTENTS, Execution
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-INTENTS = "quantum:stream:trade.intent"
-GROUP = "quantum:group:execution:trade.intent"
-OPEN_ORDERS = "quantum:state:open_orders"
-
-
-class Execution(threading.Thread):
-    """Takes intents, opens each after a delay of its own, closes it later; remembers the most that were open."""
-
-    def __init__(self, client: Any, seed: int) -> None:
-        super().__init__(daemon=True)
-        self._client = client
-        self._random = random.Random(seed)
-        self._stop_asked = threading.Event()
-        self.most_open = 0
-        self.opened = 0
-
-    def run(self) -> None:
-        """Work until stopped: intents wait up to 0.8 s to be opened, orders up to 1.5 s to be closed."""
-        waiting: list[tuple[float, str]] = []
-        closing: list[float] = []
-        while not self._stop_asked.is_set():
-            now_s = time.monotonic()
-            for _, entries in self._client.xreadgroup(GROUP, "execution", {INTENTS: ">"}, count=10, block=10) or []:
-                waiting += [(now_s + self._random.uniform(0, 0.8), entry_id) for entry_id, _ in entries]
-            for due_s, entry_id in [intent for intent in waiting if intent[0] <= now_s]:
-                waiting.remove((due_s, entry_id))
-                self.most_open = max(self.most_open, self._client.incr(OPEN_ORDERS))
-                self.opened += 1
-                self._client.xack(INTENTS, GROUP, entry_id)
-                closing.append(now_s + self._random.uniform(0, 1.5))
-            for due_s in [due_s for due_s in closing if due_s <= now_s]:
-                closing.remove(due_s)
-                self._client.decr(OPEN_ORDERS)
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stop_asked.set()
-        self.join(timeout=5)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_a_kill_at_any_step_of_a_window_loses_and_repeats_nothing(
     start_router: Start, market: Any, when: str, method: str, number: int
 ) -> None:
     """SIGKILL before or after each call, with a reduce-only signal and a full burst under way; then a new process."""
-    doomed = start_router(CRASH_AT, when, method, str(number), *RUN)
+    doomed = start_router(CRASH_AT, "SIGKILL", when, method, str(number), *RUN)
     market.signal("EXIT", 0.5, reduce_only=True)
     market.burst()
     assert -signal.SIGKILL == doomed.wait()
