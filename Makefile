@@ -80,7 +80,7 @@ clean: ## Remove everything built here: the lab, its image, .venv, wheels, cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Test
-.PHONY: lint test-unit chaos test-molecule test
+.PHONY: lint test-unit chaos test-molecule test bench
 lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
 	@ruff check
 	@ruff format --check
@@ -108,6 +108,9 @@ test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own
 	done
 
 test: lint test-unit test-molecule ## All of it, as CI does
+
+bench: setup ## Measure speed and write docs/benchmarks.*; a quick look: ONLY=drain ROUNDS=1
+	@python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: help
 help: ## Show this list
