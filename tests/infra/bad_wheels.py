@@ -25,26 +25,31 @@ Service.run = _exit
     "never-ready": ("router/notify.py", "ServiceManager.ready = lambda self: None"),
     # Holds the lease, moves the cursor, is well in every way but one.
     "silent": (
-        "router/session.py",
+        "router/publisher.py",
         """
 _decide = decide
 
-def decide(candidates, capacity, settings):
-    return _decide([], capacity, settings)
+def decide(candidates, *more):
+    return _decide([], *more)
 """,
     ),
     # Holds the lease as well; every valid signal is good enough and finds room.
     "floods": (
         "router/session.py",
         """
-_decide, _Window = decide, Window
+import router.publisher
+from dataclasses import replace
 
-def decide(candidates, capacity, settings):
+_decide, _Window = router.publisher.decide, Window
+
+def decide(candidates, capacity, settings, *more):
     boundless = replace(settings, max_open_orders=9999, target_open_orders=9999, max_new_per_cycle=9999)
-    return _decide(candidates, replace(capacity, open_orders=0, in_flight=0), boundless)
+    return _decide(candidates, replace(capacity, open_orders=0, in_flight=0), boundless, *more)
 
 def Window(cursor, settings):
     return _Window(cursor, replace(settings, min_confidence=0.0))
+
+router.publisher.decide = decide
 """,
     ),
 }

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deciding and committing: what a window publishes, what is published at once, and the cursor that follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from router.core.intent import chosen_intent, reduce_only_intent
+from router.core.policy import Decision, Event, decide
+from router.core.window import Outcome
+from router.redis_io.scripts import Commit, Intent
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from router.config import Settings
+    from router.core.signal import Signal
+    from router.core.window import Window
+    from router.redis_io.scripts import Observation, Reply
+    from router.telemetry import Telemetry
+    from router.tenure import Tenure
+
+#: How often a window is decided anew, because what it was decided on changed, before it publishes nothing.
+MAX_DECISIONS: Final = 10
+
+
+class Publisher:
+    """Publishes for *tenure*, as *release*."""
+
+    def __init__(self, settings: Settings, tenure: Tenure, release: str, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._tenure = tenure
+        self._release = release
+        self._telemetry = telemetry
+
+    def reduce_only(self, window: Window, signals: list[Signal]) -> None:
+        """Publish at once what frees capacity; the cursor follows with the next commit, dedup keys guard till then."""
+        # Of several with one id the youngest is sent: an older one may be stale by the time of the commit.
+        waiting = {signal.dedup_id: signal for signal in signals}
+        window.count(Outcome.DUPLICATE, len(signals) - len(waiting))
+        while waiting:
+            batch = list(waiting.values())
+            data = [reduce_only_intent(signal, self._tenure.now_ms(), self._release) for signal in batch]
+            reply = self._tenure.commit(Commit(intents=_intents(batch, data), reduce_only=True))
+            for signal, outcome in _refused(batch, reply) or [(s, _OUTCOME_OF_ALL[reply.status]) for s in batch]:
+                del waiting[signal.dedup_id]
+                window.count(outcome)
+            if reply.status == "OK":
+                for signal, intent_id in zip(batch, reply.intents, strict=True):
+                    self._telemetry.intent(signal, intent_id)
+
+    def close(self, window: Window) -> None:
+        """Decide *window* and commit it; decide anew when Redis says that the decision no longer holds."""
+        window.close()
+        for _ in range(MAX_DECISIONS):
+            seen, decision, reply = self._try_to_commit(window)
+            if reply.status == "OK":
+                break
+            self._tenure.renew_if_due()
+        else:
+            unknown = replace(self._tenure.observe(), open_orders_problem="keeps changing")
+            seen = replace(unknown, capacity=replace(unknown.capacity, open_orders=None))
+            decision = decide([], seen.capacity, self._settings)
+            reply = self._commit_decision(window, decision, seen)
+        self._telemetry.window(decision, seen, reply, window)
+
+    def pass_over(self, window: Window) -> None:
+        """Move the cursor over entries that asked for nothing."""
+        if window.cursor != self._tenure.cursor or window.adopted:
+            self._tenure.commit(_passed(window, window.outcomes))
+            self._telemetry.stale_signals(window)
+
+    def _try_to_commit(self, window: Window) -> tuple[Observation, Decision, Reply]:
+        """Decide and commit once; what Redis refuses leaves the ranking."""
+        seen = self._tenure.observe()
+        decision = decide(window.candidates.values(), seen.capacity, self._settings)
+        reply = self._commit_decision(window, decision, seen)
+        if reply.status == "STALE":
+            window.drop([decision.choices[place - 1].signal.dedup_id for place in reply.stale], Outcome.STALE)
+        elif reply.status == "DUPLICATE":
+            # Where one id is known others will be: all are looked up at once.
+            for signal, own in self._tenure.scripts.published(list(window.candidates.values())):
+                window.drop([signal.dedup_id], Outcome.PUBLISHED if own else Outcome.DUPLICATE)
+        return seen, decision, reply
+
+    def _commit_decision(self, window: Window, decision: Decision, seen: Observation) -> Reply:
+        signals = [choice.signal for choice in decision.choices]
+        outcomes = window.outcomes.copy()
+        outcomes[Outcome.PUBLISHED] += len(signals)
+        rest = Outcome.HALTED if decision.event is Event.HALTED else Outcome.NOT_CHOSEN
+        outcomes[rest] += len(window.candidates) - len(signals)
+        cap_usd = self._settings.max_position_usd
+        data = [chosen_intent(choice, seen.now_ms, self._release, cap_usd) for choice in decision.choices]
+        commit = _passed(window, outcomes)
+        intents = _intents(signals, data)
+        return self._tenure.commit(replace(commit, intents=intents, open_orders_text=seen.open_orders_text))
+
+
+#: What becomes of reduce-only signals when the reply speaks of all of them.
+_OUTCOME_OF_ALL: Final = {"OK": Outcome.PUBLISHED, "HALTED": Outcome.HALTED}
+
+
+def _passed(window: Window, outcomes: Counter[Outcome]) -> Commit:
+    """Return the commit that moves the cursor over all that *window* took, counted as *outcomes*."""
+    return Commit(
+        window.cursor,
+        entries=window.passed,
+        outcomes={outcome.value: n for outcome, n in outcomes.items() if n},
+        rejects=tuple((r.entry_id, r.code.value, r.detail) for r in window.rejects),
+        acknowledge=tuple(window.adopted),
+    )
+
+
+def _intents(signals: list[Signal], data: list[str]) -> tuple[Intent, ...]:
+    return tuple(Intent(s.entry_id, s.dedup_id, text) for s, text in zip(signals, data, strict=True))
+
+
+def _refused(signals: list[Signal], reply: Reply) -> list[tuple[Signal, Outcome]]:
+    """Return which of *signals* the commit refused, each with its outcome; none when the reply speaks of all.
+
+    A signal that this very entry published before a crash counts as published, and is not published again.
+    """
+    stale = [(signals[place - 1], Outcome.STALE) for place in reply.stale]
+    known = [(signals[place - 1], Outcome.PUBLISHED if own else Outcome.DUPLICATE) for place, own in reply.duplicates]
+    return stale + known
