@@ -73,6 +73,7 @@ lock: $(VENV) ## Lock the newest allowed dependencies
 	@$(LOCK) --output-file=requirements/runtime.txt pyproject.toml requirements/runtime.in
 	@$(LOCK) --output-file=requirements/dev.txt --extra=dev --constraint=requirements/runtime.txt \
 		pyproject.toml requirements/runtime.in requirements/dev.in
+	@$(LOCK) --output-file=requirements/bench.txt requirements/bench.in
 
 clean: ## Remove everything built here: the lab, its image, .venv, wheels, caches
 	@if [ -x .venv/bin/python ] && command -v podman > /dev/null; then $(LAB) down $(LAB_HOST); $(LAB) clean; fi
@@ -109,7 +110,7 @@ test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own
 
 test: lint test-unit test-molecule ## All of it, as CI does
 
-bench: setup ## Measure speed and write docs/benchmarks.*; a quick look: ONLY=drain ROUNDS=1
+bench: setup $(STAMPS)/bench ## Measure speed and write docs/benchmarks.*; a quick look: ONLY=drain ROUNDS=1
 	@python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: help
@@ -135,6 +136,15 @@ $(STAMPS)/lab: requirements/apt.sh | $(STAMPS)
 
 $(STAMPS)/tests: requirements/apt.sh | $(STAMPS)
 	@requirements/apt.sh redis-server=redis-server shellcheck=shellcheck
+	@touch $@
+
+$(STAMPS)/bench: requirements/bench.txt tests/bench/peers/three_reads.c requirements/apt.sh | $(VENV)
+	@requirements/apt.sh 'cc=gcc libc6-dev'
+	@mkdir -p .cache/bench
+	@cc -O2 -Wall -Wextra -Werror -o .cache/bench/three_reads tests/bench/peers/three_reads.c
+	@python -m venv --clear .cache/bench/venv
+	@.cache/bench/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements/bench.txt
 	@touch $@
 
 $(WHEEL): pyproject.toml README.md $(SOURCES) | $(VENV)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import platform
@@ -10,7 +11,7 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 #: Part -> (what measures it, rounds of a full run).
-PARTS: Final[dict[str, tuple[Callable[[Server, int], list[Figure]], int]]] = {"drain": (drain.measure, 9)}
-_MODULES: Final[dict[str, Any]] = {"drain": drain}
+PARTS: Final[dict[str, tuple[Callable[[Server, int], list[Figure]], int]]] = {
+    "drain": (drain.measure, 9),
+    "peers": (drain.measure_peers, 9),
+}
 
 
 def methods() -> dict[str, str]:
-    """Part -> how it measures, in the words of the module that does."""
-    return {part: (module.__doc__ or "").partition("\n\n")[2].strip() for part, module in _MODULES.items()}
+    """Part -> how it measures, in the words of the function that does."""
+    return {part: inspect.cleandoc(measure.__doc__ or "").partition("\n\n")[2] for part, (measure, _) in PARTS.items()}
 
 
 @click.command()

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT: Final = Path(__file__).parents[2]
-PEERS: Final = Path(__file__).parent / "peers"
+#: What `make bench` built: the peers' own environment and the C client.
+BUILT: Final = ROOT / ".cache/bench"
+#: Signals of the backlog that is drained.
+BACKLOG: Final = 2_000_000
 #: Nothing grows stale while it waits, and windows are as short as the bar says.
 FRESH: Final = {
     "CANDIDATE_WINDOW_SEC": "0.25",
@@ -34,15 +37,27 @@ FRESH: Final = {
 class Contender:
     """A reader of the signal stream, started as *command* with the port of Redis as its last argument.
 
-    It reads the last *share* of the stream: a slow one would take all day for the whole.
+    It reads the last *signals* of the backlog: a slow one would take all day for the whole. *bar* is what the router's
+    rate must be as a multiple of its own, None where that is only told.
     """
 
     name: str
     command: tuple[str, ...]
-    share: float = 1.0
+    bar: str | None
+    signals: int = BACKLOG
 
 
-RAW_LOOP: Final = Contender("raw hiredis loop", (sys.executable, str(PEERS / "raw_loop.py")))
+def _peer(module: str, python: str = str(BUILT / "venv/bin/python")) -> tuple[str, ...]:
+    return python, "-m", f"tests.bench.peers.{module}"
+
+
+RAW_LOOP: Final = Contender("raw hiredis loop", _peer("raw_loop", sys.executable), ">= 1.5")
+PEERS: Final = (
+    Contender("C client with three reads in flight", (str(BUILT / "three_reads"),), ">= 1"),
+    Contender("FastStream batch subscriber", _peer("faststream_batch"), ">= 7", 100_000),
+    Contender("walrus consumer group, batched", _peer("walrus_group"), ">= 3.5", 200_000),
+    Contender("publish-everything router", _peer("publish_all"), ">= 200", 2_000),
+)
 
 
 class Started:
@@ -109,6 +124,8 @@ def router(server: Server, settings: Mapping[str, str]) -> Iterator[Started]:
 @contextlib.contextmanager
 def running(contender: Contender, server: Server) -> Iterator[Started]:
     """Run *contender* from its first read on."""
+    if not Path(contender.command[0]).exists():
+        raise FileNotFoundError(f"{contender.command[0]} is missing: `make bench` builds it")
     with started((*contender.command, str(server.port)), {"REDIS_URL": server.url}) as process:
         yield process
 

@@ -8,31 +8,15 @@ decoded: while this sorts, the server reads. Ends when nothing is left.
 from __future__ import annotations
 
 import gc
-import os
 import socket
 import sys
 from typing import Any
 
 import hiredis
-import msgspec
+
+from tests.bench.peers.filtering import CONSUMER, COUNT, GROUP, STREAM, Decision, announce, keep_best
 
 pack: Any = hiredis.pack_command  # its types know no tuple of more than one
-STREAM, GROUP, COUNT, MIN_CONFIDENCE = b"quantum:stream:ai.decision.made", b"router", 1000, 0.75
-
-
-class Decision(msgspec.Struct, gc=False):
-    """What a filter must know of a signal."""
-
-    symbol: str
-    side: str
-    confidence: float
-    rl_gate_pass: bool = False
-
-
-def announce() -> None:
-    """Say that the first read comes now."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 
 
 def main(port: int) -> None:
@@ -40,8 +24,7 @@ def main(port: int) -> None:
     connection = socket.create_connection(("127.0.0.1", port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     reader = hiredis.Reader()
-    decode = msgspec.json.Decoder(Decision).decode
-    read = pack((b"XREADGROUP", b"GROUP", GROUP, b"bench", b"COUNT", COUNT, b"STREAMS", STREAM, b">"))
+    read = pack(("XREADGROUP", "GROUP", GROUP, CONSUMER, "COUNT", COUNT, "STREAMS", STREAM, ">"))
     best: dict[str, Decision] = {}
 
     def reply() -> Any:
@@ -53,21 +36,16 @@ def main(port: int) -> None:
     gc.set_threshold(50_000, 20, 20)
     announce()
     connection.sendall(read)
-    entries = reply()
+    streams = reply()
     acknowledge = b""
-    while entries:
-        came = entries[0][1]
+    while streams:
+        entries = streams[0][1]
         connection.sendall(acknowledge + read)
-        for _, fields in came:
-            signal = decode(fields[1])
-            if signal.confidence >= MIN_CONFIDENCE:
-                known = best.get(signal.symbol)
-                if known is None or signal.confidence > known.confidence:
-                    best[signal.symbol] = signal
+        keep_best(best, [fields[1] for _, fields in entries])
         if acknowledge:
             reply()
-        acknowledge = pack((b"XACK", STREAM, GROUP, *[entry_id for entry_id, _ in came]))
-        entries = reply()
+        acknowledge = pack(("XACK", STREAM, GROUP, *[entry_id for entry_id, _ in entries]))
+        streams = reply()
     connection.sendall(acknowledge)
     reply()
 
