@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from router.core.intent import chosen_intent, reduce_only_intent
+from router.core.outcome import Outcome, Reason
 from router.core.policy import Decision, Event, decide
-from router.core.window import Outcome
 from router.redis_io.scripts import Commit, Intent
 
 if TYPE_CHECKING:
@@ -38,14 +38,16 @@ class Publisher:
         """Publish at once what frees capacity; the cursor follows with the next commit, dedup keys guard till then."""
         # Of several with one id the youngest is sent: an older one may be stale by the time of the commit.
         waiting = {signal.dedup_id: signal for signal in signals}
-        window.count(Outcome.DUPLICATE, len(signals) - len(waiting))
+        for signal in signals:
+            if waiting[signal.dedup_id] is not signal:
+                window.settle(signal.entry_id, Reason.ID_IN_WINDOW)
         while waiting:
             batch = list(waiting.values())
             data = [reduce_only_intent(signal, self._tenure.now_ms(), self._release) for signal in batch]
             reply = self._tenure.commit(Commit(intents=_intents(batch, data), reduce_only=True))
-            for signal, outcome in _refused(batch, reply) or [(s, _OUTCOME_OF_ALL[reply.status]) for s in batch]:
+            for signal, reason in _refused(batch, reply) or [(s, _REASON_OF_ALL[reply.status]) for s in batch]:
                 del waiting[signal.dedup_id]
-                window.count(outcome)
+                window.settle(signal.entry_id, reason)
             if reply.status == "OK":
                 for signal, intent_id in zip(batch, reply.intents, strict=True):
                     self._telemetry.intent(signal, intent_id)
@@ -77,11 +79,11 @@ class Publisher:
         decision = decide(window.candidates.values(), seen.capacity, self._settings)
         reply = self._commit_decision(window, decision, seen)
         if reply.status == "STALE":
-            window.drop([decision.choices[place - 1].signal.dedup_id for place in reply.stale], Outcome.STALE)
+            window.drop([decision.choices[place - 1].signal.dedup_id for place in reply.stale], Reason.STALE)
         elif reply.status == "DUPLICATE":
             # Where one id is known others will be: all are looked up at once.
             for signal, own in self._tenure.scripts.published(list(window.candidates.values())):
-                window.drop([signal.dedup_id], Outcome.PUBLISHED if own else Outcome.DUPLICATE)
+                window.drop([signal.dedup_id], Reason.PUBLISHED if own else Reason.ID_PUBLISHED)
         return seen, decision, reply
 
     def _commit_decision(self, window: Window, decision: Decision, seen: Observation) -> Reply:
@@ -98,7 +100,7 @@ class Publisher:
 
 
 #: What becomes of reduce-only signals when the reply speaks of all of them.
-_OUTCOME_OF_ALL: Final = {"OK": Outcome.PUBLISHED, "HALTED": Outcome.HALTED}
+_REASON_OF_ALL: Final = {"OK": Reason.PUBLISHED, "HALTED": Reason.HALTED}
 
 
 def _passed(window: Window, outcomes: Counter[Outcome]) -> Commit:
@@ -116,11 +118,11 @@ def _intents(signals: list[Signal], data: list[str]) -> tuple[Intent, ...]:
     return tuple(Intent(s.entry_id, s.dedup_id, text) for s, text in zip(signals, data, strict=True))
 
 
-def _refused(signals: list[Signal], reply: Reply) -> list[tuple[Signal, Outcome]]:
+def _refused(signals: list[Signal], reply: Reply) -> list[tuple[Signal, Reason]]:
     """Return which of *signals* the commit refused, each with its outcome; none when the reply speaks of all.
 
     A signal that this very entry published before a crash counts as published, and is not published again.
     """
-    stale = [(signals[place - 1], Outcome.STALE) for place in reply.stale]
-    known = [(signals[place - 1], Outcome.PUBLISHED if own else Outcome.DUPLICATE) for place, own in reply.duplicates]
+    stale = [(signals[place - 1], Reason.STALE) for place in reply.stale]
+    known = [(signals[place - 1], Reason.PUBLISHED if own else Reason.ID_PUBLISHED) for place, own in reply.duplicates]
     return stale + known

@@ -74,8 +74,7 @@ class Session:
         tenure, window = self._tenure, self._window
         entries = self._reader.read(window.cursor, self._due_s() - tenure.now_s())
         now_ms, now_s = tenure.now_ms(), tenure.now_s()
-        take = window.take
-        self._publisher.reduce_only(window, [s for i, f in entries if (s := take(i, f, now_ms, now_s)) is not None])
+        self._publisher.reduce_only(window, window.take(entries, now_ms, now_s))
         tenure.renew_if_due()
         if window.opened_s is None:
             if now_s - self._committed_s >= self._settings.window_s or len(window.rejects) >= REJECTS_DUE:
@@ -98,7 +97,7 @@ class Session:
         now_ms, now_s = self._tenure.now_ms(), self._tenure.now_s()
         pending = list(self._group.pending_fresh())
         adopt = self._window.adopt
-        signals = [s for i, fields in pending if (s := adopt(i, fields, now_ms, now_s)) is not None]
+        signals = [s for i, flat in pending if (s := adopt(i, flat, now_ms, now_s)) is not None]
         self._publisher.reduce_only(self._window, signals)
         self._adopting = bool(pending)
         return len(pending)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from router.core.entry_id import order
-from router.core.window import Outcome
+from router.core.outcome import Outcome
 from router.redis_io.scripts import Commit
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from router.core.outcome import Outcome
 from router.core.policy import Event, score
-from router.core.window import Outcome
 from router.log import Level
 
 if TYPE_CHECKING:

@@ -84,6 +84,11 @@ def score(signal: Signal) -> float:
     return round(signal.confidence + bonus, 9)
 
 
+def highest_score(confidence: float) -> float:
+    """Return a bound that no signal of *confidence* exceeds, with room for rounding."""
+    return confidence + (RL_GATE_BONUS + REGIME_BONUS + 1e-8)
+
+
 def rank_key(signal: Signal) -> tuple[float, float, tuple[int, int]]:
     """Sort key, best first: score, then confidence, then the older entry. No two entries share one."""
     return -score(signal), -signal.confidence, order(signal.entry_id)

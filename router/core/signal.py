@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -28,6 +28,10 @@ MIN_SIZE_USD: Final = 1e-6
 MAX_SIZE_USD: Final = 1e12
 #: Characters of the detail that a rejection carries.
 MAX_DETAIL_LENGTH: Final = 80
+
+_Confidence = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+_Identifier = Annotated[str, msgspec.Meta(max_length=MAX_ID_LENGTH)]
 
 
 class RejectCode(str, enum.Enum):
@@ -81,26 +85,28 @@ class Ignored(msgspec.Struct, frozen=True, gc=False):
     entry_id: str
 
 
-class _Attributes(msgspec.Struct, gc=False):
-    """The attributes that the router reads, as the producer wrote them; null is absent."""
+class Attributes(msgspec.Struct, gc=False):
+    """What an entry says, each attribute of its type; decoding into it checks all of them at once.
 
-    symbol: Any = None
-    side: Any = None
-    action: Any = None
-    confidence: Any = None
-    position_size_usd: Any = None
-    quantity: Any = None
-    leverage: Any = None
-    entry_price: Any = None
-    stop_loss: Any = None
-    take_profit: Any = None
-    stop_loss_pct: Any = None
-    take_profit_pct: Any = None
-    regime: Any = None
-    rl_gate_pass: Any = None
-    reduce_only: Any = None
-    trace_id: Any = None
-    correlation_id: Any = None
+    A symbol may still be none, and a side of any case. Absent and null are None.
+    """
+
+    symbol: str
+    side: Literal["buy", "sell", "hold", "BUY", "SELL", "HOLD"]
+    confidence: _Confidence
+    position_size_usd: _NotNegative | None = None
+    quantity: _NotNegative | None = None
+    leverage: _NotNegative | None = None
+    entry_price: _NotNegative | None = None
+    stop_loss: _NotNegative | None = None
+    take_profit: _NotNegative | None = None
+    stop_loss_pct: float | None = None
+    take_profit_pct: float | None = None
+    regime: str | None = None
+    rl_gate_pass: bool | None = None
+    reduce_only: bool | None = None
+    trace_id: _Identifier | None = None
+    correlation_id: _Identifier | None = None
 
 
 class _InvalidError(Exception):
@@ -109,66 +115,107 @@ class _InvalidError(Exception):
         self.code = code
 
 
-_decode_payload = msgspec.json.Decoder(_Attributes).decode
-_NAMES: Final = tuple((name, name.encode()) for name in _Attributes.__struct_fields__)
+#: Every name that an entry may give an attribute by; `action` is another name of the side.
+NAMES: Final = (*Attributes.__struct_fields__, "action")
+_Raw = msgspec.defstruct("_Raw", [(name, Any, None) for name in NAMES], gc=False)
+_decode_raw = msgspec.json.Decoder(_Raw).decode
 
 
 def parse(entry_id: str, fields: Mapping[bytes, bytes]) -> Signal | Rejected | Ignored:
     """Return what the entry *entry_id* with *fields* asks for; never raises, whatever the bytes."""
     try:
-        attributes = _attributes(fields)
-        symbol = _symbol(attributes.symbol)
-        side = _side(attributes.action if attributes.side is None else attributes.side)
-        if side == "HOLD":
-            return Ignored(entry_id)
-        return _signal(entry_id, symbol, side, attributes)
+        attributes = _checked(_raw(fields))
     except _InvalidError as error:
         detail = str(error).encode("ascii", "backslashreplace").decode()
         return Rejected(entry_id, error.code, detail[:MAX_DETAIL_LENGTH])
+    return Ignored(entry_id) if attributes is None else signal_of(entry_id, attributes)
 
 
-def _attributes(fields: Mapping[bytes, bytes]) -> _Attributes:
+def signal_of(entry_id: str, attributes: Attributes) -> Signal:
+    """Return the signal of valid *attributes* that are no hold."""
+    a = attributes
+    trace_id, correlation_id = identifier(a.trace_id), identifier(a.correlation_id)
+    return Signal(
+        entry_id=entry_id,
+        symbol=a.symbol.upper(),
+        side=a.side.upper(),
+        confidence=a.confidence,
+        reduce_only=bool(a.reduce_only),
+        rl_gate_pass=bool(a.rl_gate_pass),
+        regime_known=a.regime is not None and regime_is_known(a.regime),
+        dedup_id=correlation_id or trace_id or entry_id,
+        trace_id=trace_id,
+        correlation_id=correlation_id,
+        position_size_usd=a.position_size_usd,
+        quantity=a.quantity,
+        leverage=a.leverage,
+        entry_price=a.entry_price,
+        stop_loss=a.stop_loss,
+        take_profit=a.take_profit,
+        stop_loss_pct=a.stop_loss_pct,
+        take_profit_pct=a.take_profit_pct,
+    )
+
+
+def is_symbol(text: str) -> bool:
+    """Say whether *text* is 1 to 32 of letters, digits and ._:/- ."""
+    return _SYMBOL.fullmatch(text) is not None
+
+
+def regime_is_known(text: str) -> bool:
+    """Say whether *text* names a market regime."""
+    return text.strip().lower() not in _NO_REGIME
+
+
+def identifier(text: str | None) -> str | None:
+    """Return *text*, or None when it is a value that does not count as an id."""
+    return None if text is None or text.lower() in _NO_ID else text
+
+
+def size_is_tradeable(position_size_usd: float | None, quantity: float | None) -> bool:
+    """Say whether the greater of the two sizes can be an order."""
+    return MIN_SIZE_USD <= max(position_size_usd or 0, quantity or 0) <= MAX_SIZE_USD
+
+
+def _raw(fields: Mapping[bytes, bytes]) -> Any:  # noqa: ANN401 - attributes as they came, of any type
     """Merge payload and flat fields; the payload wins."""
     payload = fields.get(b"payload")
     if payload is None:
-        attributes = _Attributes()
+        raw: Any = _Raw()
     else:
         try:
-            attributes = _decode_payload(payload)
+            raw = _decode_raw(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _InvalidError(RejectCode.PAYLOAD, f"payload is not a JSON object: {error}") from None
-    settled = {"side", "action"} if attributes.side is not None or attributes.action is not None else set()
-    for name, key in _NAMES:
-        if key in fields and name not in settled and getattr(attributes, name) is None:
+    settled = {"side", "action"} if raw.side is not None or raw.action is not None else set()
+    for name in NAMES:
+        text = fields.get(name.encode())
+        if text is not None and name not in settled and getattr(raw, name) is None:
             try:
-                setattr(attributes, name, fields[key].decode())
+                setattr(raw, name, text.decode())
             except UnicodeDecodeError:
                 raise _InvalidError(RejectCode.ENCODING, f"{name} is not UTF-8 text") from None
-    return attributes
+    return raw
 
 
-def _signal(entry_id: str, symbol: str, side: str, raw: _Attributes) -> Signal:
+def _checked(raw: Any) -> Attributes | None:  # noqa: ANN401 - attributes as they came, of any type
+    """Return the attributes as what they should be, None for a hold."""
+    symbol = _symbol(raw.symbol)
+    side = _side(raw.action if raw.side is None else raw.side)
+    if side == "HOLD":
+        return None
     confidence = _number(raw.confidence, RejectCode.CONFIDENCE, "confidence")
     if confidence is None or not 0 <= confidence <= 1:
         raise _InvalidError(RejectCode.CONFIDENCE, f"confidence={_shown(raw.confidence)} is not a number from 0 to 1")
     position_size_usd = _not_negative(raw.position_size_usd, RejectCode.SIZE, "position_size_usd")
     quantity = _not_negative(raw.quantity, RejectCode.SIZE, "quantity")
-    size_usd = max(position_size_usd or 0, quantity or 0)
-    if not MIN_SIZE_USD <= size_usd <= MAX_SIZE_USD:
+    if not size_is_tradeable(position_size_usd, quantity):
+        size_usd = max(position_size_usd or 0, quantity or 0)
         raise _InvalidError(RejectCode.SIZE, f"size {size_usd:g} is not from {MIN_SIZE_USD:g} to {MAX_SIZE_USD:g} USD")
-    correlation_id = _identifier(raw.correlation_id, "correlation_id")
-    trace_id = _identifier(raw.trace_id, "trace_id")
-    return Signal(
-        entry_id=entry_id,
+    return Attributes(
         symbol=symbol,
         side=side,
         confidence=confidence,
-        reduce_only=_flag(raw.reduce_only),
-        rl_gate_pass=_flag(raw.rl_gate_pass),
-        regime_known=isinstance(raw.regime, str) and raw.regime.strip().lower() not in _NO_REGIME,
-        dedup_id=correlation_id or trace_id or entry_id,
-        trace_id=trace_id,
-        correlation_id=correlation_id,
         position_size_usd=position_size_usd,
         quantity=quantity,
         leverage=_not_negative(raw.leverage, RejectCode.SIZE, "leverage"),
@@ -177,19 +224,24 @@ def _signal(entry_id: str, symbol: str, side: str, raw: _Attributes) -> Signal:
         take_profit=_not_negative(raw.take_profit, RejectCode.PRICE, "take_profit"),
         stop_loss_pct=_number(raw.stop_loss_pct, RejectCode.PRICE, "stop_loss_pct"),
         take_profit_pct=_number(raw.take_profit_pct, RejectCode.PRICE, "take_profit_pct"),
+        regime=raw.regime if isinstance(raw.regime, str) else None,
+        rl_gate_pass=_flag(raw.rl_gate_pass),
+        reduce_only=_flag(raw.reduce_only),
+        trace_id=_identifier(raw.trace_id, "trace_id"),
+        correlation_id=_identifier(raw.correlation_id, "correlation_id"),
     )
 
 
 def _symbol(value: object) -> str:
-    if isinstance(value, str) and _SYMBOL.fullmatch(value):
-        return value.upper()
+    if isinstance(value, str) and is_symbol(value):
+        return value
     raise _InvalidError(RejectCode.SYMBOL, f"symbol={_shown(value)} is not 1 to 32 of letters, digits and ._:/-")
 
 
-def _side(value: object) -> str:
-    side = value.upper() if isinstance(value, str) else ""
-    if side in {"BUY", "SELL", "HOLD"}:
-        return side
+def _side(value: object) -> Literal["BUY", "SELL", "HOLD"]:
+    match value.upper() if isinstance(value, str) else "":
+        case "BUY" | "SELL" | "HOLD" as side:
+            return side
     raise _InvalidError(RejectCode.SIDE, f"side={_shown(value)} is not buy, sell or hold")
 
 
@@ -233,12 +285,10 @@ def _shown(value: object) -> str:
 
 
 def _identifier(value: object, name: str) -> str | None:
-    """Return a correlation or trace id, None for the values that do not count as one."""
+    """Return a correlation or trace id, None for what cannot be one."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
     text = value if isinstance(value, str) else str(value) if abs(value) < 1 << 64 else "x" * (MAX_ID_LENGTH + 1)
-    if text.lower() in _NO_ID:
-        return None
     if len(text) > MAX_ID_LENGTH:
         raise _InvalidError(RejectCode.IDENTIFIER, f"{name} has {len(text)} characters, at most {MAX_ID_LENGTH} count")
     return text

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything read since the last commit: counted outcomes, rejects, and the open window's candidates.
 
-Each entry passes `take` once and is counted in exactly one outcome. Candidates get theirs when the window is decided.
+Each entry passes `take` once and gets exactly one outcome. Candidates get theirs when the window is decided.
 """
 
 from __future__ import annotations
 
-import enum
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from router.core.entry_id import age_ms
-from router.core.policy import rank_key
-from router.core.signal import Ignored, RejectCode, Rejected, Signal, parse
+from router.core.outcome import Outcome, Reason
+from router.core.policy import highest_score, rank_key, score
+from router.core.quick import QuickReader
+from router.core.signal import Ignored, RejectCode, Rejected, Signal, parse, signal_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
 
     from router.config import Settings
 
@@ -24,22 +25,17 @@ MAX_SYMBOLS: Final = 1024
 #: Signals of one symbol that are kept, in case the best of them turn out to be published already.
 MAX_PER_SYMBOL: Final = 32
 #: Candidates above which those that cannot matter are dropped before the window closes.
-PRUNE_ABOVE: Final = 4096
+PRUNE_ABOVE: Final = 1024
 #: Rejects that make a commit due (design: policy 9), and that are kept for it: one read may bring as many again.
 REJECTS_DUE: Final = 1000
 MAX_REJECTS: Final = 2 * REJECTS_DUE
+#: Decisions that one commit lists for the audit; more are counted.
+MAX_DECISIONS: Final = 10_000
 
+_HOLD: Final = frozenset({"hold", "HOLD"})
 
-class Outcome(str, enum.Enum):
-    """What became of a signal entry; every entry gets exactly one."""
-
-    PUBLISHED = "published"
-    NOT_CHOSEN = "not_chosen"
-    DUPLICATE = "duplicate"
-    REJECTED = "rejected"
-    IGNORED = "ignored"
-    STALE = "stale"
-    HALTED = "halted"
+#: An entry as Redis sends it: id, and names and values of its fields in turn.
+Entry = tuple[bytes, list[bytes]]
 
 
 class Window:
@@ -57,73 +53,114 @@ class Window:
         self.adopted: list[str] = []
         #: Number of entries that the cursor passed.
         self.passed = 0
+        #: For the audit, the reason (and a rejection's code) of each entry that has its outcome; None without an audit.
+        self.decisions: list[tuple[str, str]] | None = [] if settings.audit_max else None
+        #: Decisions beyond those that are listed.
+        self.unlisted = 0
+        #: Score below which a signal of a symbol cannot be among the best that are kept.
+        self._floors: dict[str, float] = {}
         self._prune_above = PRUNE_ABOVE
+        self._quick = QuickReader()
         self._settings = settings
 
-    def take(self, entry_id: str, fields: Mapping[bytes, bytes], now_ms: int, now_s: float) -> Signal | None:
-        """Take the next entry, at Redis time *now_ms* and local time *now_s*, and move the cursor to it.
+    def take(self, entries: Sequence[Entry], now_ms: int, now_s: float) -> list[Signal]:
+        """Take the next *entries*, at Redis time *now_ms* and local time *now_s*, and move the cursor to the last.
 
-        Returns the signal when it is reduce-only: the caller publishes it at once and counts it with `count`.
+        Returns the reduce-only signals among them: the caller publishes these at once and settles them.
         """
-        self.cursor = entry_id
-        self.passed += 1
-        return self._sort(entry_id, fields, now_ms, now_s)
+        if not entries:
+            return []
+        self.cursor = entries[-1][0].decode()
+        self.passed += len(entries)
+        # Ids ascend, so when the ends are neither stale nor from the future none is.
+        oldest, newest, max_age_ms = entries[0][0].decode(), self.cursor, self._settings.max_age_s * 1000
+        all_fresh = age_ms(oldest, now_ms) <= max_age_ms and age_ms(newest, now_ms) >= -max_age_ms
+        if all_fresh and self.decisions is None:
+            return self._take_quickly(entries, now_ms, now_s)
+        sorted_out = (self._sort(entry_id.decode(), flat, now_ms, now_s) for entry_id, flat in entries)
+        return [signal for signal in sorted_out if signal is not None]
 
-    def adopt(self, entry_id: str, fields: Mapping[bytes, bytes] | None, now_ms: int, now_s: float) -> Signal | None:
+    def adopt(self, entry_id: str, flat: list[bytes] | None, now_ms: int, now_s: float) -> Signal | None:
         """Take an entry that an older router left pending; like `take`, but the cursor is past it already.
 
-        *fields* is None when the stream no longer holds the entry: it is acknowledged and has no outcome.
+        *flat* is None when the stream no longer holds the entry: it is acknowledged and has no outcome.
         """
         self.adopted.append(entry_id)
-        return None if fields is None else self._sort(entry_id, fields, now_ms, now_s)
+        return None if flat is None else self._sort(entry_id, flat, now_ms, now_s)
 
-    def count(self, outcome: Outcome, n: int = 1) -> None:
-        """Count *n* entries under *outcome*."""
-        if n:
-            self.outcomes[outcome] += n
+    def settle(self, entry_id: str, reason: Reason, code: str = "") -> None:
+        """Give an entry its outcome: count it, and note *reason* (with the *code* of a rejection) for the audit."""
+        self.outcomes[reason.outcome] += 1
+        if self.decisions is None:
+            return
+        if len(self.decisions) < MAX_DECISIONS:
+            self.decisions.append((entry_id, f"{reason.value}:{code}" if code else reason.value))
+        else:
+            self.unlisted += 1
 
-    def drop(self, dedup_ids: Iterable[str], outcome: Outcome) -> None:
-        """Take the candidates with *dedup_ids* out of the ranking and count them under *outcome*."""
+    def drop(self, dedup_ids: Iterable[str], reason: Reason) -> None:
+        """Take the candidates with *dedup_ids* out of the ranking, for *reason*."""
         for dedup_id in dedup_ids:
-            del self.candidates[dedup_id]
-            self.count(outcome)
+            self.settle(self.candidates.pop(dedup_id).entry_id, reason)
 
     def close(self) -> None:
         """Drop what cannot matter: the worst symbols above 1,024, and of each symbol all but its best 32 signals."""
         kept: Counter[str] = Counter()
         worse = []
         for signal in sorted(self.candidates.values(), key=rank_key):
-            crowded_out = len(kept) >= MAX_SYMBOLS and signal.symbol not in kept
-            if crowded_out or kept[signal.symbol] >= MAX_PER_SYMBOL:
+            symbol = signal.symbol
+            if (len(kept) >= MAX_SYMBOLS and symbol not in kept) or kept[symbol] >= MAX_PER_SYMBOL:
                 worse.append(signal.dedup_id)
-            else:
-                kept[signal.symbol] += 1
-        self.drop(worse, Outcome.NOT_CHOSEN)
+                continue
+            kept[symbol] += 1
+            if kept[symbol] == MAX_PER_SYMBOL:
+                self._floors[symbol] = score(signal)
+        self.drop(worse, Reason.CROWDED_OUT)
 
-    def _sort(self, entry_id: str, fields: Mapping[bytes, bytes], now_ms: int, now_s: float) -> Signal | None:
+    def _take_quickly(self, entries: Sequence[Entry], now_ms: int, now_s: float) -> list[Signal]:
+        """Sort entries that are neither stale nor audited; most are not good enough, and those cost least."""
+        read, floors, min_confidence = self._quick.read, self._floors, self._settings.min_confidence
+        reduce_only = []
+        not_chosen = 0
+        for entry_id, flat in entries:
+            attributes = read(flat)
+            if attributes is None or attributes.reduce_only or attributes.side in _HOLD:
+                if (signal := self._sort(entry_id.decode(), flat, now_ms, now_s)) is not None:
+                    reduce_only.append(signal)
+            elif (confidence := attributes.confidence) < min_confidence or (
+                highest_score(confidence) < floors.get(attributes.symbol, 0.0)
+            ):
+                not_chosen += 1
+            else:
+                self._keep(signal_of(entry_id.decode(), attributes), now_ms, now_s)
+        if not_chosen:
+            self.outcomes[Outcome.NOT_CHOSEN] += not_chosen
+        return reduce_only
+
+    def _sort(self, entry_id: str, flat: list[bytes], now_ms: int, now_s: float) -> Signal | None:
         max_age_ms = self._settings.max_age_s * 1000
         age = age_ms(entry_id, now_ms)
         if age > max_age_ms:
-            self.count(Outcome.STALE)
+            self.settle(entry_id, Reason.STALE)
             return None
         if age < -max_age_ms:
             self._reject(Rejected(entry_id, RejectCode.CLOCK, f"entry id is {-age} ms ahead of Redis' clock"))
             return None
-        signal = parse(entry_id, fields)
+        signal = parse(entry_id, dict(zip(flat[::2], flat[1::2], strict=True)))
         if isinstance(signal, Rejected):
             self._reject(signal)
         elif isinstance(signal, Ignored):
-            self.count(Outcome.IGNORED)
+            self.settle(entry_id, Reason.HOLD)
         elif signal.reduce_only:
             return signal
         elif signal.confidence < self._settings.min_confidence:
-            self.count(Outcome.NOT_CHOSEN)
+            self.settle(entry_id, Reason.LOW_CONFIDENCE)
         else:
             self._keep(signal, now_ms, now_s)
         return None
 
     def _reject(self, rejected: Rejected) -> None:
-        self.count(Outcome.REJECTED)
+        self.settle(rejected.entry_id, Reason.REJECTED, rejected.code.value)
         if len(self.rejects) < MAX_REJECTS:
             self.rejects.append(rejected)
 
@@ -131,13 +168,12 @@ class Window:
         """Keep the best signal of an id; one that will be stale when the window closes only for want of another."""
         if self.opened_s is None:
             self.opened_s = now_s
-        known = self.candidates.get(signal.dedup_id)
+        better, known = signal, self.candidates.get(signal.dedup_id)
         if known is not None:
-            self.count(Outcome.DUPLICATE)
             closes_ms = now_ms + int((self.opened_s + self._settings.window_s - now_s) * 1000)
-            if self._worth(known, closes_ms) < self._worth(signal, closes_ms):
-                return
-        self.candidates[signal.dedup_id] = signal
+            better, worse = sorted((known, signal), key=lambda each: self._worth(each, closes_ms))
+            self.settle(worse.entry_id, Reason.ID_IN_WINDOW)
+        self.candidates[signal.dedup_id] = better
         if len(self.candidates) > self._prune_above:
             self.close()
             self._prune_above = max(PRUNE_ABOVE, 2 * len(self.candidates))

@@ -68,11 +68,11 @@ class Group:
         """Return up to 1,000 ids of pending entries that are older than the maximum age."""
         return self._pending(str(now_ms - self._max_age_ms - 1))
 
-    def pending_fresh(self) -> Iterator[tuple[str, Fields | None]]:
-        """Yield up to 1,000 pending entries, oldest first; None for one that the stream no longer holds."""
+    def pending_fresh(self) -> Iterator[tuple[str, list[bytes] | None]]:
+        """Yield up to 1,000 pending entries, oldest first: names and values in turn, None for one that is gone."""
         for entry_id in self._pending("+"):
             entries = cast("list[tuple[bytes, Fields]]", self._client.xrange(self._stream, entry_id, entry_id))
-            yield entry_id, entries[0][1] if entries else None
+            yield entry_id, [text for pair in entries[0][1].items() for text in pair] if entries else None
 
     def _pending(self, until: str) -> list[str]:
         rows = self._client.xpending_range(self._stream, self._name, min="-", max=until, count=PAGE)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.core.signal import MAX_DETAIL_LENGTH, Ignored, RejectCode, Rejected, Signal, parse
+from router.core.quick import QuickReader
+from router.core.signal import MAX_DETAIL_LENGTH, Ignored, RejectCode, Rejected, Signal, parse, signal_of
 
 NAMES = [
     b"symbol", b"side", b"action", b"confidence", b"position_size_usd", b"quantity", b"leverage", b"entry_price",
@@ -158,3 +159,54 @@ def test_the_payload_wins_over_flat_fields() -> None:
     signal = parse("1-1", fields)
     assert isinstance(signal, Signal)
     assert (signal.confidence, signal.trace_id) == (0.8, "abc")
+
+
+def check_agreement(fields: dict[bytes, bytes]) -> bool:
+    """Assert that the quick way says what the rule says, or asks it; return whether it knew."""
+    flat = [text for pair in fields.items() for text in pair]
+    reader = QuickReader()
+    for _ in range(2):  # the second time it remembers the fields
+        attributes = reader.read(flat)
+        if attributes is None:
+            return False
+        ruled = parse("1-1", fields)
+        if attributes.side in {"hold", "HOLD"}:
+            assert Ignored("1-1") == ruled
+        else:
+            assert ruled == signal_of("1-1", attributes)
+    return True
+
+
+FLAT = st.dictionaries(st.sampled_from([*NAMES[:-2], b"other"]), st.binary(max_size=20) | st.just(b"1"), max_size=4)
+
+
+@given(st.dictionaries(st.sampled_from([name.decode() for name in NAMES]), ODD_VALUES), FLAT)
+def test_the_quick_way_agrees_with_the_rule_on_odd_values(values: dict[str, Any], flat: dict[bytes, bytes]) -> None:
+    """Whatever stands in payload and flat fields, in whatever types."""
+    check_agreement({b"payload": _dumps({**GOOD, **values}), **flat})
+
+
+@given(st.binary(max_size=300), FLAT)
+def test_the_quick_way_agrees_with_the_rule_on_any_bytes(text: bytes, flat: dict[bytes, bytes]) -> None:
+    """Whatever the payload is."""
+    check_agreement({b"payload": text, **flat})
+
+
+@given(
+    st.fixed_dictionaries(
+        {"confidence": st.floats(0, 1), "position_size_usd": st.floats(1e-6, 1e12) | st.integers(1, 10**12)},
+        optional={
+            "side": st.sampled_from(["buy", "SELL", "hold"]),
+            "entry_price": st.floats(0, 1e9) | st.integers(0, 10**20),
+            "take_profit_pct": st.floats(-1e9, 1e9),
+            "regime": st.sampled_from(["", "unknown", " None", "BULL"]),
+            "rl_gate_pass": st.booleans() | st.none(),
+            "reduce_only": st.booleans(),
+            "correlation_id": st.sampled_from(["", "null", "0", "c-1", None]),
+        },
+    ),
+    st.sampled_from([b"", b"null", b"t-1"]),
+)
+def test_what_producers_write_is_read_the_quick_way(values: dict[str, Any], trace_id: bytes) -> None:
+    """Attributes of the right types in a payload that comes first, ids beside it."""
+    assert check_agreement({**payload(**values), b"source": b"ai", b"trace_id": trace_id, b"correlation_id": b"f-1"})

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.config import Settings
+from router.core.entry_id import order
+from router.core.outcome import Outcome, Reason
 from router.core.policy import best_per_symbol
-from router.core.window import MAX_PER_SYMBOL, MAX_REJECTS, MAX_SYMBOLS, Outcome, Window
+from router.core.window import MAX_PER_SYMBOL, MAX_REJECTS, MAX_SYMBOLS, Entry, Window
 
 NOW_MS = 1_000_000
 AGES_MS = st.sampled_from([-20_000, -10_001, -10_000, 0, 5_000, 10_000, 10_001, 50_000])
@@ -40,10 +43,15 @@ entries = st.lists(
 )
 
 
-def take_all(entries: list[tuple[str, dict[bytes, bytes]]]) -> tuple[Window, int]:
-    """A window that took *entries*, and how many of them were reduce-only."""
-    window = Window("0-0", Settings())
-    reduce_only = sum(window.take(entry_id, f, NOW_MS, 0.0) is not None for entry_id, f in entries)
+def entry(entry_id: str, named: dict[bytes, bytes]) -> Entry:
+    """An entry as Redis sends it."""
+    return entry_id.encode(), [text for pair in named.items() for text in pair]
+
+
+def take_all(arrived: list[tuple[str, dict[bytes, bytes]]], **changes: Any) -> tuple[Window, int]:
+    """A window that took *arrived* one by one, and how many of them were reduce-only."""
+    window = Window("0-0", Settings(**changes))
+    reduce_only = sum(len(window.take([entry(entry_id, f)], NOW_MS, 0.0)) for entry_id, f in arrived)
     window.close()
     return window, reduce_only
 
@@ -64,6 +72,21 @@ def test_candidates_do_not_depend_on_the_order_of_arrival(drawn: list[tuple[int,
     assert (first.candidates, first.outcomes) == (second.candidates, second.outcomes)
 
 
+@given(entries)
+def test_the_quick_way_and_the_audited_one_agree(drawn: list[tuple[int, dict[str, Any]]]) -> None:
+    """With an audit each entry is looked at by the rule; without, many at once: nothing but the speed differs."""
+    arrived = sorted((f"{NOW_MS - age}-{i}", f) for i, (age, f) in enumerate(drawn))
+    raw = [entry(entry_id, fields(**f)) for entry_id, f in sorted(arrived, key=lambda each: order(each[0]))]
+    quick, audited = Window("0-0", Settings()), Window("0-0", Settings(audit_max=1))
+    for window in (quick, audited):
+        reduce_only = window.take(raw, NOW_MS, 0.0)
+        window.close()
+        assert len(raw) == window.outcomes.total() + len(window.candidates) + len(reduce_only)
+    assert (quick.candidates, quick.outcomes, quick.rejects) == (audited.candidates, audited.outcomes, audited.rejects)
+    assert audited.decisions is not None
+    assert audited.outcomes == Counter(Reason(reason.partition(":")[0]).outcome for _, reason in audited.decisions)
+
+
 @given(AGES_MS)
 def test_an_entry_is_stale_above_the_maximum_age_and_rejected_beyond_it_in_the_future(age: int) -> None:
     """Exactly 10 s is still fresh on both sides."""
@@ -80,8 +103,7 @@ def test_at_most_1024_symbols_are_kept_and_they_are_the_best(extra: int) -> None
     arrived = [(f"{NOW_MS}-{i}", fields(symbol=f"S{i}", confidence=0.75 + (i % 97) / 400)) for i in range(total)]
     window, _ = take_all(arrived)
     everything = Window("0-0", Settings())
-    for entry_id, f in arrived:
-        everything.take(entry_id, f, NOW_MS, 0.0)
+    everything.take([entry(entry_id, f) for entry_id, f in arrived], NOW_MS, 0.0)
     assert len(window.candidates) == MAX_SYMBOLS
     assert extra == window.outcomes[Outcome.NOT_CHOSEN]
     worst_kept = best_per_symbol(window.candidates.values())[-1].confidence

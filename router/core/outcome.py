@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What became of a signal entry: one of seven outcomes, each for one of a closed set of reasons."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Outcome(str, enum.Enum):
+    """What became of a signal entry; every entry gets exactly one."""
+
+    PUBLISHED = "published"
+    NOT_CHOSEN = "not_chosen"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+    IGNORED = "ignored"
+    STALE = "stale"
+    HALTED = "halted"
+
+
+class Reason(str, enum.Enum):
+    """Why an entry got its outcome, as the audit tells it."""
+
+    PUBLISHED = "published"
+    LOW_CONFIDENCE = "low_confidence"
+    CROWDED_OUT = "crowded_out"
+    NOT_CHOSEN = "not_chosen"
+    ID_IN_WINDOW = "id_in_window"
+    ID_PUBLISHED = "id_published"
+    REJECTED = "rejected"
+    HOLD = "hold"
+    STALE = "stale"
+    HALTED = "halted"
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome under which an entry with this reason is counted."""
+        return _OUTCOMES[self]
+
+
+_OUTCOMES = {
+    Reason.PUBLISHED: Outcome.PUBLISHED,
+    Reason.LOW_CONFIDENCE: Outcome.NOT_CHOSEN,
+    Reason.CROWDED_OUT: Outcome.NOT_CHOSEN,
+    Reason.NOT_CHOSEN: Outcome.NOT_CHOSEN,
+    Reason.ID_IN_WINDOW: Outcome.DUPLICATE,
+    Reason.ID_PUBLISHED: Outcome.DUPLICATE,
+    Reason.REJECTED: Outcome.REJECTED,
+    Reason.HOLD: Outcome.IGNORED,
+    Reason.STALE: Outcome.STALE,
+    Reason.HALTED: Outcome.HALTED,
+}
