@@ -7,6 +7,8 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING
 
+from router.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -35,7 +37,7 @@ class ServiceManager:
         """Show *text* (one line) in `systemctl status`; sent only when it changes."""
         if text != self._status:
             self._status = text
-            self._send(f"STATUS={text}")
+            self._send(f"STATUS={printable(text)}")  # a line break would begin another message
 
     def alive(self, now_s: float) -> None:
         """Ping the watchdog; call it from the loop that does the work, as often as it turns."""

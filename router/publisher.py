@@ -65,7 +65,7 @@ class Publisher:
             seen = replace(unknown, capacity=replace(unknown.capacity, open_orders=None))
             decision = decide([], seen.capacity, self._settings)
             reply = self._commit_decision(window, decision, seen)
-        self._telemetry.window(decision, seen, reply, window)
+        self._telemetry.window(decision, seen, reply, window, self._tenure.now_s())
 
     def pass_over(self, window: Window) -> None:
         """Move the cursor over entries that asked for nothing."""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 #: Pause between a standby's attempts, and before Redis is tried again; the latter doubles up to the longest.
 PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 2.0
-#: An outage is told when it begins, when its reason changes, and this often.
-REPEAT_OUTAGE_S: Final = 10.0
+#: After this long without an outage the pause is the shortest again.
+CALM_S: Final = 10.0
 
 
 class StopError(BaseException):
@@ -60,7 +60,6 @@ class Service:
         self._manager = manager
         self._stopping = stopping
         self._ready = False
-        self._outage = ("", float("-inf"))
         self._pause_s = PAUSE_S
 
     def run(self) -> bool:
@@ -110,8 +109,8 @@ class Service:
             started_s = clock()
             while True:
                 session.step()
-                self._manager.status(session.status)
-                if clock() - started_s > REPEAT_OUTAGE_S:
+                self._manager.status(telemetry.status)
+                if clock() - started_s > CALM_S:
                     self._pause_s = PAUSE_S
 
     def _wait_for_lease(self, scripts: Scripts) -> Lease:
@@ -132,10 +131,7 @@ class Service:
         """Say that Redis cannot be used, and pause before the next attempt."""
         if not self._ready:
             raise RedisUnavailableError(f"Redis at {self._settings.redis_url}: {reason}") from None
-        told, told_s = self._outage
-        if reason != told or time.monotonic() - told_s >= REPEAT_OUTAGE_S:
-            self._outage = (reason, time.monotonic())
-            self._telemetry.redis_unavailable(reason)
+        self._telemetry.redis_unavailable(reason, time.monotonic())
         self._manager.status(f"Redis unavailable: {reason}")
         self._sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
@@ -147,6 +143,7 @@ class Service:
 
     def _tick(self) -> None:
         """Feed the watchdog, and end what is under way when told to stop."""
+        self._telemetry.tally.turned()
         self._manager.alive(time.monotonic())
         if self._stopping():
             raise StopError

@@ -52,12 +52,6 @@ class Session:
         self._adopting = True
         self._window = Window(self._tenure.cursor, settings)
 
-    @property
-    def status(self) -> str:
-        """One line for `systemctl status`."""
-        kept, cursor = len(self._window.candidates), self._tenure.cursor
-        return f"active: {f'window open with {kept} candidates' if kept else 'no window open'}, cursor {cursor}"
-
     def start(self) -> None:
         """Make the group, jump over what is too old, and clear what an older router left pending."""
         self._tenure.observe()
@@ -73,6 +67,8 @@ class Session:
         """Read once and do whatever is due; returns within about a quarter of a second when there is nothing."""
         tenure, window = self._tenure, self._window
         entries = self._reader.read(window.cursor, self._due_s() - tenure.now_s())
+        if entries:
+            self._telemetry.tally.read()
         now_ms, now_s = tenure.now_ms(), tenure.now_s()
         self._publisher.reduce_only(window, window.take(entries, now_ms, now_s))
         tenure.renew_if_due()

@@ -76,12 +76,12 @@ class Tenure:
     def commit(self, commit: Commit) -> Reply:
         """Commit, and keep the new cursor; raise when this session may not go on."""
         commit_id = f"{self._lease.epoch}-{next(self._commit_numbers)}"
+        began_s = self.now_s()
         reply = self.scripts.commit(self._lease, commit_id, self.cursor, commit)
         match reply.status:
             case "OK":
                 self.cursor = commit.cursor_to or self.cursor
-                if reply.trimmed:
-                    self._telemetry.trimmed(reply.trimmed)
+                self._telemetry.committed(commit, reply, self.now_s() - began_s)
             case "FENCED":
                 raise FencedError(f"FENCED: {reply.reason}")
             case "NO_GROUP":

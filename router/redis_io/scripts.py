@@ -48,6 +48,8 @@ class Observation:
     """One instant of Redis: its time, and the capacity; *open_orders_text* is what the key holds when that is a count.
 
     *open_orders_problem* says in a word or two why it is none, *halted_by* which key halts or reduces.
+    *lag* is how many entries follow our cursor (None: Redis cannot tell), *pending* how many an older router left (None
+    without our group).
     """
 
     now_ms: int
@@ -55,6 +57,8 @@ class Observation:
     open_orders_problem: str
     halted_by: str
     capacity: Capacity
+    lag: int | None = None
+    pending: int | None = None
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -134,14 +138,14 @@ class Scripts:
     def observe(self) -> Observation:
         """Read time, trading state, intents in flight and open orders in one instant."""
         keys = self._keys
-        now_ms, state, said_by, in_flight, text = self._observe(
-            keys=[keys.kill, keys.halt, keys.open_orders, keys.inflight, keys.intents],
-            args=[self._settings.execution_group, int(self._settings.inflight_ttl_s * 1000)],
+        now_ms, state, said_by, in_flight, text, lag, pending = self._observe(
+            keys=[keys.kill, keys.halt, keys.open_orders, keys.inflight, keys.intents, keys.signals],
+            args=[self._settings.execution_group, int(self._settings.inflight_ttl_s * 1000), self._settings.group],
         )
         count = text.decode() if text is not None and _OPEN_ORDERS.fullmatch(text) else None
         problem = "missing" if text is None else "" if count is not None else "not a count"
         capacity = Capacity(TradingState(state.decode()), int(count) if count is not None else None, int(in_flight))
-        return Observation(int(now_ms), count, problem, said_by.decode(), capacity)
+        return Observation(int(now_ms), count, problem, said_by.decode(), capacity, lag, pending)
 
     def published(self, signals: list[Signal]) -> list[tuple[Signal, bool]]:
         """Return those of *signals* whose id is known as published, and whether by that very entry."""

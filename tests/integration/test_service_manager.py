@@ -48,7 +48,7 @@ def test_ready_is_said_once_the_router_works_and_the_watchdog_is_fed_by_the_loop
     assert router.events("ACTIVE")
     messages(systemd, "WATCHDOG=1")
     market.burst()
-    messages(systemd, "STATUS=active: window open with")
+    messages(systemd, "STATUS=active: CAPACITY_AVAILABLE, lag 0, open 0 of 10 (target 3), in flight 0, last window ")
     router.stop()
     messages(systemd, "STOPPING=1")
 

@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Read what a decision is made on, in one instant: time, trading state, intents in flight, open orders.
+-- Read what a decision is made on, in one instant: time, trading state, intents in flight, open orders; and how far behind we are.
 --
 -- KEYS[1] kill         string  read
 -- KEYS[2] halt         hash    read
 -- KEYS[3] open_orders  string  read
 -- KEYS[4] inflight     set     of intent ids; those that execution has dealt with are removed
 -- KEYS[5] intents      stream  its execution group is read
--- ARGV    execution group, in-flight TTL in ms
--- Reply   {time_ms, state, key that says so, in_flight, open_orders or nil}
+-- KEYS[6] signals      stream  our group is read
+-- ARGV    execution group, in-flight TTL in ms, our group
+-- Reply   {time_ms, state, key that says so, in_flight, open_orders or nil, lag or nil, pending or nil}
 --
 -- An intent is in flight until execution acknowledges it. One that was delivered falls out after the TTL; one that was
 -- never delivered stays unless it was trimmed away. Without an execution group nothing is in flight.
@@ -37,4 +38,5 @@ local function count_in_flight()
 end
 
 local state, said_by = trading_state(KEYS[1], KEYS[2])
-return {whole(now_ms()), state, said_by, count_in_flight(), text_of(KEYS[3])}
+local ours = group_of(KEYS[6], ARGV[3]) or {}
+return {whole(now_ms()), state, said_by, count_in_flight(), text_of(KEYS[3]), ours['lag'] or false, ours['pending'] or false}
