@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from tests.bench import drain
+from tests.bench import drain, latency
 from tests.bench.report import Figure, as_json, as_markdown
 from tests.bench.server import Server, running
 
@@ -27,6 +27,7 @@ DOCS: Final = Path(__file__).parents[2] / "docs"
 PARTS: Final[dict[str, tuple[Callable[[Server, int], list[Figure]], int]]] = {
     "drain": (drain.measure, 9),
     "peers": (drain.measure_peers, 9),
+    "latency": (latency.measure, 5),
 }
 
 

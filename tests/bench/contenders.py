@@ -29,7 +29,6 @@ FRESH: Final = {
     "CANDIDATE_WINDOW_SEC": "0.25",
     "ROUTER_SIGNAL_MAX_AGE_SEC": "86400",
     "ROUTER_DEDUP_TTL_SEC": "90000",
-    "ROUTER_LOG_FORMAT": "text",
 }
 
 
@@ -74,6 +73,11 @@ class Started:
         """What it has written so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
+    def check(self) -> None:
+        """Raise with its last words if it has ended: what it was measured on is worth nothing."""
+        if self.process.poll() is not None:
+            raise RuntimeError(f"it ended with {self.process.returncode}:\n{self.log[-2000:]}")
+
     def status(self, name: str) -> int:
         """Return a number of `/proc/PID/status`, such as VmRSS in kB."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii").splitlines():
@@ -83,13 +87,14 @@ class Started:
 
     @property
     def cpu_s(self) -> float:
-        """Processor time used so far, in user and kernel mode."""
+        """Processor time used so far by all threads, in seconds."""
         return cpu_s(self.process.pid)
 
 
 def cpu_s(pid: int) -> float:
-    """Processor time that *pid* has used, in seconds, to the scheduler's nanosecond (first thread)."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+    """Return the processor time that all threads of *pid* have used, in seconds; the scheduler counts nanoseconds."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text(encoding="ascii").split()[0]) for thread in threads) / 1e9
 
 
 @contextlib.contextmanager
@@ -116,7 +121,7 @@ def started(command: Sequence[str], environ: Mapping[str, str], within_s: float 
 @contextlib.contextmanager
 def router(server: Server, settings: Mapping[str, str]) -> Iterator[Started]:
     """Run the router as its service does, from READY on, with *settings*."""
-    environ = {**settings, "ROUTER_REDIS_URL": server.url}
+    environ = {"ROUTER_LOG_FORMAT": "text", **settings, "ROUTER_REDIS_URL": server.url}
     with started((sys.executable, "-m", "router", "run"), environ) as process:
         yield process
 

@@ -39,7 +39,12 @@ class Figure:
 
 def median(name: str, unit: str, rounds: Sequence[float], bar: str | None = None) -> Figure:
     """Return the median of *rounds* as a figure."""
-    return Figure(name, _rounded(statistics.median(rounds)), unit, bar, tuple(map(_rounded, rounds)))
+    return whole(name, unit, statistics.median(rounds), rounds, bar)
+
+
+def whole(name: str, unit: str, value: float, rounds: Sequence[float], bar: str | None = None) -> Figure:
+    """Return a figure of all rounds together, with each round's own beside it."""
+    return Figure(name, _rounded(value), unit, bar, tuple(map(_rounded, rounds)))
 
 
 def as_json(figures: Sequence[Figure]) -> str:
