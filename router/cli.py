@@ -13,7 +13,7 @@ import click
 import redis
 
 from router.config import Settings, load
-from router.errors import RedisUnavailableError, RouterError
+from router.errors import RedisUnavailableError, RouterError, one_line
 from router.redis_io.client import connect
 from router.redis_io.keys import Keys, catalogue
 
@@ -59,7 +59,7 @@ class _Commands(click.Group):
             click.echo(error, err=True)
             sys.exit(error.exit_code)
         except redis.RedisError as error:
-            click.echo(f"Redis: {' '.join(str(error).split())}", err=True)
+            click.echo(f"Redis: {one_line(error)}", err=True)
             sys.exit(RedisUnavailableError.exit_code)
 
 

@@ -15,8 +15,9 @@ import re
 import sys
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
+from router import redis_url
 from router.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"[A-Za-z0-9._:{}-]{1,128}")
 _PREFIX = re.compile(r"[A-Za-z0-9._:{}-]{0,128}")
-_URL_OPTIONS = {"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
 _LOG_FORMATS = ("auto", "journal", "text", "json")
 
 
@@ -43,6 +43,7 @@ class Settings:
     super_confidence: float = 0.90
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_password_file: str = ""
+    sentinel_password_file: str = ""
     key_prefix: str = ""
     signal_stream: str = "quantum:stream:ai.decision.made"
     group: str = "router"
@@ -94,21 +95,7 @@ def _matching(pattern: re.Pattern[str], meaning: str) -> Callable[[str], str]:
 
 
 def _redis_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in {"redis", "rediss", "unix"} and bool(parts.hostname or parts.path) and parts.port != 0
-    except ValueError:
-        usable = False
-        parts = urlsplit("")
-    if not usable:
-        raise ValueError("must look like redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH")
-    unknown = sorted({name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - _URL_OPTIONS)
-    if parts.password or "password" in unknown:
-        raise ValueError("must not hold a password: put it into a file and name that in ROUTER_REDIS_PASSWORD_FILE")
-    if unknown:
-        raise ValueError(
-            f"must not hold the options {', '.join(unknown)}: only {', '.join(sorted(_URL_OPTIONS))} may be"
-        )
+    redis_url.parse(text)
     return text
 
 
@@ -157,6 +144,11 @@ CATALOGUE: dict[str, tuple[str, Callable[[str], Any], str]] = {
         "redis_password_file",
         str,
         "password file; relative: a systemd credential",
+    ),
+    "ROUTER_SENTINEL_PASSWORD_FILE": (
+        "sentinel_password_file",
+        str,
+        "the same for sentinels that want one",
     ),
     "ROUTER_KEY_PREFIX": (
         "key_prefix",
@@ -243,7 +235,7 @@ def load(environ: Mapping[str, str], *, only_settings: bool = False) -> Settings
             values[field] = parse(text)
         except ValueError as error:
             shown = (
-                "(not shown)" if "@" in text or "password" in text else repr(text[:64])
+                redis_url.shown(text) if name.endswith("_URL") else repr(text[:64])
             )  # an address may hold a password
             problems.append(f"{name}={shown} {error}")
     for name in sorted(environ):

@@ -40,3 +40,8 @@ class BrokenCommitError(RouterError):
     """A commit failed after it had published: the router is halted until a person resumes (78)."""
 
     exit_code = 78
+
+
+def one_line(error: Exception) -> str:
+    """Return what *error* says without line breaks, or its kind when it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

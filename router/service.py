@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import redis
 
-from router.errors import ConfigError, RedisUnavailableError
+from router.errors import ConfigError, RedisUnavailableError, one_line
 from router.redis_io.client import connect, require_supported_server
 from router.redis_io.group import Group
 from router.redis_io.keys import catalogue
@@ -76,7 +76,7 @@ class Service:
                 except (redis.RedisError, RedisUnavailableError, ConfigError) as error:
                     if not self._ready and isinstance(error, ConfigError):
                         raise
-                    self._wait_out(" ".join(str(error).split()) or type(error).__name__)
+                    self._wait_out(one_line(error))
                 else:
                     return True
         except StopError:

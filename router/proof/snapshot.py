@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 import redis
 
-from router.errors import RedisUnavailableError
+from router.errors import RedisUnavailableError, one_line
 from router.proof.evidence import Capacity, Execution, Governor, RedisState, Service, Snapshot
 from router.proof.streams import IntentTally, Pages, SignalTally
 
@@ -94,11 +94,6 @@ def frame(now_ms: int, start_ms: int) -> dict[str, Any]:
 def ratio(intents: int, signals: int) -> float | None:
     """Return intents per signal; None without signals."""
     return round(intents / signals, 4) if signals else None
-
-
-def one_line(error: Exception) -> str:
-    """Return *error*'s message without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def redis_time_ms(client: redis.Redis) -> int:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import redis
 
+from router.errors import one_line
 from router.proof.evidence import Look, Policy, RedisState, Release, Service, Soaked
 from router.proof.judge import Verdict, certain, judge
-from router.proof.snapshot import count_dedup_keys, frame, one_line, ratio, read_state, with_lease
+from router.proof.snapshot import count_dedup_keys, frame, ratio, read_state, with_lease
 from router.proof.streams import IntentTally, Pages, SignalTally
 from router.redis_io.scripts import Scripts
 

@@ -3,64 +3,124 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
-from router.errors import ConfigError, RedisUnavailableError
+from router.errors import ConfigError, RedisUnavailableError, one_line
+from router.redis_url import parse
 
 if TYPE_CHECKING:
     from router.config import Settings
+    from router.redis_url import RedisUrl
 
 #: A reply later than this is a broken connection. Reads block far shorter (see reader), so an idle stream is none.
 SOCKET_TIMEOUT_S: Final = 2.0
+#: Patience with one sentinel: all of them together must not outlast the watchdog.
+SENTINEL_TIMEOUT_S: Final = 0.5
 #: Major version of the oldest server that works.
 OLDEST_MAJOR: Final = 7
 
 
-def read_password(settings: Settings, credentials_directory: str | None) -> str | None:
-    """Return the password from the file that the settings name, or None when they name none.
+def connect(settings: Settings, retries: int = 2) -> redis.Redis:
+    """Return a client for the server that *settings* name; only sentinels are asked anything before it is used.
+
+    The client stays with that one server: whoever loses it connects anew, and so never goes on at a new master with
+    what was read from the old one. What fails on a lost connection is sent again up to *retries* times within half a
+    second. All that the service sends may be: its scripts carry an id, its reads start at a cursor.
+
+    Raises:
+        ConfigError: a file that the settings name cannot be read.
+        RedisUnavailableError: no sentinel names a master.
+    """
+    url = parse(settings.redis_url)
+    for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        if name in url.options:
+            _readable("ROUTER_REDIS_URL", name, Path(str(url.options[name])))
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    options: dict[str, Any] = {
+        "username": url.user or None,
+        "password": read_password("ROUTER_REDIS_PASSWORD_FILE", settings.redis_password_file, credentials),
+        "db": url.db,
+        "retry": Retry(ExponentialBackoff(cap=0.25, base=0.05), retries),
+        "client_name": "quantum-router",
+        **_tls(url),
+    }
+    if url.path:
+        return _client(SOCKET_TIMEOUT_S, unix_socket_path=url.path, **options)
+    host, port = _master(url, settings, credentials) if url.service else url.hosts[0]
+    return _client(SOCKET_TIMEOUT_S, host=host, port=port, **options)
+
+
+def read_password(setting: str, name: str, credentials_directory: str | None) -> str | None:
+    """Return the password from the file *name* that *setting* gives, or None when it names none.
 
     A relative name is a systemd credential: it is looked up in *credentials_directory*.
 
     Raises:
-        ConfigError: the file cannot be read or is empty.
+        ConfigError: the file cannot be read or is empty. Only a path is named: another text may be the password itself.
     """
-    name = settings.redis_password_file
     if not name:
         return None
-    path = Path(credentials_directory or ".") / name
+    if not name.startswith("/"):
+        if credentials_directory is None:
+            raise ConfigError([f"{setting} names a systemd credential, and there are none here: give an absolute path"])
+        if not (Path(credentials_directory) / name).is_file():
+            raise ConfigError([f"{setting} names no credential of this unit: give LoadCredential= or an absolute path"])
+    path = Path(credentials_directory or "/") / name
     try:
-        password = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError([f"ROUTER_REDIS_PASSWORD_FILE={name!r}: cannot read {path}: {reason}"]) from None
+        password = _readable(setting, "it", path).decode().strip()
+    except UnicodeDecodeError:
+        raise ConfigError([f"{setting}: {path} is not UTF-8 text"]) from None
     if not password:
-        raise ConfigError([f"ROUTER_REDIS_PASSWORD_FILE={name!r}: {path} is empty: write the password into it"])
+        raise ConfigError([f"{setting}: {path} is empty: write the password into it"])
     return password
 
 
-def connect(settings: Settings, retries: int = 2) -> redis.Redis:
-    """Return a client for *settings*; nothing is sent until it is used.
+def _readable(setting: str, what: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"{setting}: cannot read {path}, which {what} names: {error.strerror}"]) from None
 
-    What fails on a lost connection is sent again up to *retries* times within half a second. All that the service sends
-    may be: its scripts carry an id, its reads start at a cursor.
-    """
-    return redis.Redis.from_url(
-        settings.redis_url,
-        password=read_password(settings, os.environ.get("CREDENTIALS_DIRECTORY")),
+
+def _client(timeout_s: float, **options: Any) -> redis.Redis:  # noqa: ANN401 - redis-py's own options
+    return redis.Redis(
+        **options,
         protocol=2,  # one shape of replies for every server version
-        decode_responses=False,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=SOCKET_TIMEOUT_S,
-        retry=Retry(ExponentialBackoff(cap=0.25, base=0.05), retries),
-        client_name="quantum-router",
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        driver_info=None,  # CLIENT SETINFO came with Redis 7.2; before, each connection would leave an error behind
         health_check_interval=0,
     )
+
+
+def _tls(url: RedisUrl) -> dict[str, Any]:
+    return {"ssl": True, **url.options} if url.tls else {}
+
+
+def _master(url: RedisUrl, settings: Settings, credentials: str | None) -> tuple[str, int]:
+    """Return the address of the master that the first sentinel to answer names."""
+    name = settings.sentinel_password_file
+    password = read_password("ROUTER_SENTINEL_PASSWORD_FILE", name, credentials)
+    reasons = []
+    for host, port in url.hosts:
+        options = {"password": password, "retry": Retry(NoBackoff(), 0), "decode_responses": True, **_tls(url)}
+        with contextlib.closing(_client(SENTINEL_TIMEOUT_S, host=host, port=port, **options)) as sentinel:
+            try:
+                found = cast("tuple[str, int] | None", sentinel.sentinel_get_master_addr_by_name(url.service))
+            except redis.RedisError as error:
+                reasons.append(f"{host}:{port}: {one_line(error)}")
+                continue
+        if found:
+            return found
+        reasons.append(f"{host}:{port}: it watches no {url.service}")
+    raise RedisUnavailableError(f"no sentinel names a master of {url.service!r}: {'; '.join(reasons)}")
 
 
 def require_supported_server(client: redis.Redis) -> str:

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The router behind three real sentinels: it finds the master, and goes on at the new one after a failover."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.conftest import Market, eventually
+from tests.integration.sentinels import SERVICE, Sentinels, free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.integration.conftest import RouterProcess
+
+
+@pytest.fixture
+def sentinels(tmp_path: Path) -> Iterator[Sentinels]:
+    """A running master, replica and three sentinels."""
+    replicated = Sentinels(tmp_path)
+    replicated.start()
+    yield replicated
+    replicated.stop()
+
+
+@pytest.mark.parametrize("loss", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_the_router_goes_on_at_the_new_master_by_itself(
+    sentinels: Sentinels, start_router: Callable[..., RouterProcess], loss: signal.Signals
+) -> None:
+    """After the master dies or freezes the same process publishes from the new one, each signal at most once."""
+    first = Market(sentinels.servers[sentinels.master].client)
+    first.set_open_orders(0)
+    router = start_router(url=sentinels.url, ROUTER_SIGNAL_MAX_AGE_SEC="60")
+    router.wait_for("ACTIVE")
+    first.signal("BTCUSDT")
+    router.wait_for("INTENT_PUBLISHED", symbol="BTCUSDT")
+    first.client.wait(1, 2000)
+
+    second = Market(sentinels.servers[sentinels.fail_over(loss)].client)
+    second.signal("ETHUSDT", correlation_id="second")
+    router.wait_for("INTENT_PUBLISHED", symbol="ETHUSDT", within_s=15)
+    assert ["BTCUSDT", "ETHUSDT"] == [intent["symbol"] for intent in second.intents]
+    second.audit()
+    assert router.process.poll() is None
+
+
+def test_a_master_that_is_demoted_is_left(sentinels: Sentinels, start_router: Callable[..., RouterProcess]) -> None:
+    """A failover that an operator orders leaves the old master alive as a replica; the router does not stay with it."""
+    first = Market(sentinels.servers[sentinels.master].client)
+    first.set_open_orders(0)
+    router = start_router(url=sentinels.url)
+    router.wait_for("ACTIVE")
+    (other,) = sentinels.servers.keys() - {sentinels.master}
+    sentinels.sentinel(sentinels.ports[0]).sentinel_failover(SERVICE)
+    second = Market(sentinels.servers[other].client)
+    eventually(lambda: second.client.role()[0] == "master", "the new master takes writes", within_s=15)
+    router.wait_for("ACTIVE", count=2, within_s=15)
+    second.signal("ETHUSDT", correlation_id="second")
+    router.wait_for("INTENT_PUBLISHED", symbol="ETHUSDT")
+
+
+def test_what_keeps_a_start_from_the_master_is_one_line_and_exit_69(
+    start_router: Callable[..., RouterProcess], tmp_path: Path
+) -> None:
+    """Dead sentinels, a service nobody watches, a missing password: each is named; with all of it right it runs."""
+    guarded = Sentinels(tmp_path, password="s3ntinel")
+    secret = tmp_path / "sentinel-password"
+    secret.write_text("s3ntinel\n", encoding="utf-8")
+    (dead,), password = free_ports(1), {"ROUTER_SENTINEL_PASSWORD_FILE": str(secret)}
+    try:
+        guarded.start()
+        without = start_router(url=guarded.url)
+        assert 69 == without.wait()
+        assert "Authentication required" in without.events("FAILED")[0]["MESSAGE"]
+
+        alive = guarded.ports[0]
+        nobody = start_router(url=f"redis+sentinel://127.0.0.1:{dead},127.0.0.1:{alive}/nobody", **password)
+        assert 69 == nobody.wait()
+        (line,) = (event["MESSAGE"] for event in nobody.events("FAILED"))
+        assert "no sentinel names a master of 'nobody': 127.0.0.1:" in line
+        assert "Connection refused" in line
+        assert f"127.0.0.1:{alive}: it watches no nobody" in line
+        assert 1 == len(nobody.log.splitlines())
+
+        start_router(url=guarded.url, **password).wait_for("ACTIVE")
+    finally:
+        guarded.stop()
