@@ -14,6 +14,7 @@ from router.redis_io.scripts import Commit, Intent
 if TYPE_CHECKING:
     from collections import Counter
 
+    from router.approval import Gate
     from router.config import Settings
     from router.core.signal import Signal
     from router.core.window import Window
@@ -33,6 +34,7 @@ class Publisher:
         self._tenure = tenure
         self._release = release
         self._telemetry = telemetry
+        self._gate = _gate(settings, tenure)
 
     def reduce_only(self, window: Window, signals: list[Signal]) -> None:
         """Publish at once what frees capacity; the cursor follows with the next commit, dedup keys guard till then."""
@@ -55,6 +57,8 @@ class Publisher:
     def close(self, window: Window) -> None:
         """Decide *window* and commit it; decide anew when Redis says that the decision no longer holds."""
         window.close()
+        if self._gate is not None:
+            self._gate.next_window()
         for _ in range(MAX_DECISIONS):
             seen, decision, reply = self._try_to_commit(window)
             if reply.status == "OK":
@@ -65,6 +69,8 @@ class Publisher:
             seen = replace(unknown, capacity=replace(unknown.capacity, open_orders=None))
             decision = decide([], seen.capacity, self._settings)
             reply = self._commit_decision(window, decision, seen)
+        if self._gate is not None:
+            self._telemetry.approval_denied(self._gate.denials)
         self._telemetry.window(decision, seen, reply, window, self._tenure.now_s())
 
     def pass_over(self, window: Window) -> None:
@@ -76,7 +82,8 @@ class Publisher:
     def _try_to_commit(self, window: Window) -> tuple[Observation, Decision, Reply]:
         """Decide and commit once; what Redis refuses leaves the ranking."""
         seen = self._tenure.observe()
-        decision = decide(window.candidates.values(), seen.capacity, self._settings)
+        approve = self._gate.approve if self._gate is not None else None
+        decision = decide(window.candidates.values(), seen.capacity, self._settings, approve)
         reply = self._commit_decision(window, decision, seen)
         if reply.status == "STALE":
             window.drop([decision.choices[place - 1].signal.dedup_id for place in reply.stale], Reason.STALE)
@@ -97,6 +104,14 @@ class Publisher:
         commit = _passed(window, outcomes)
         intents = _intents(signals, data)
         return self._tenure.commit(replace(commit, intents=intents, open_orders_text=seen.open_orders_text))
+
+
+def _gate(settings: Settings, tenure: Tenure) -> Gate | None:
+    if not settings.strategy_url:
+        return None
+    from router.approval import Gate  # noqa: PLC0415 - the service starts quicker without it
+
+    return Gate(settings.strategy_url, settings.window_s, tenure.renew_if_due)
 
 
 #: What becomes of reduce-only signals when the reply speaks of all of them.

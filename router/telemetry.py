@@ -40,6 +40,7 @@ LINES: Final[Mapping[str, Level]] = {
     "CAPACITY_FULL": Level.INFO,
     "CAPACITY_UNKNOWN": Level.WARNING,
     "HALTED": Level.WARNING,
+    "APPROVAL_DENIED": Level.WARNING,
     "STALE_SIGNALS": Level.WARNING,
     "INTENTS_TRIMMED": Level.WARNING,
     "BACKLOG_SKIPPED": Level.WARNING,
@@ -109,6 +110,13 @@ class Telemetry:
             "intent_id": intent_id,
         }
         self._say("INTENT_PUBLISHED", line, **facts, reduce_only=signal.reduce_only)
+
+    def approval_denied(self, denials: Mapping[str, list[Signal]]) -> None:
+        """Say which signals the approval gate denied: a line for each reason, with the first five."""
+        for reason, signals in denials.items():
+            top = ",".join(f"{s.symbol}:{s.side}:{s.confidence:g}" for s in signals[:5])
+            line = f"APPROVAL_DENIED count={len(signals)} reason={reason!r} top=[{top}]"
+            self._say("APPROVAL_DENIED", line, count=len(signals), reason=reason, top=top)
 
     def stale_signals(self, window: Window) -> None:
         """Warn when most of what a window took was too old."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from router.core.entry_id import order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from router.config import Settings
     from router.core.signal import Signal
@@ -70,12 +70,16 @@ class Choice:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a window does: publish *choices* (best first) out of *limit* allowed, logged as *event*."""
+    """What a window does: publish *choices* (best first) out of *limit* allowed, logged as *event*.
+
+    *denied* are the entry ids of the signals that the approval gate kept from being chosen.
+    """
 
     event: Event
     limit: int
     slots: int | None
     choices: tuple[Choice, ...]
+    denied: frozenset[str] = frozenset()
 
 
 def score(signal: Signal) -> float:
@@ -110,31 +114,45 @@ def allowance(capacity: Capacity, settings: Settings) -> Allowance:
     return Allowance(Event.BEST_OF_PUBLISH, limit, slots=slots)
 
 
-def decide(candidates: Iterable[Signal], capacity: Capacity, settings: Settings) -> Decision:
+def decide(
+    candidates: Iterable[Signal],
+    capacity: Capacity,
+    settings: Settings,
+    approve: Callable[[Signal], bool] | None = None,
+) -> Decision:
     """Choose the best of *candidates* (at most one per symbol and per dedup id) that *capacity* allows.
 
-    A super-confident signal that passes at the target counts as BEST_OF_PUBLISH.
+    With *approve* only what it approves; it is asked best first, and no more often than needed. A super-confident
+    signal that passes at the target counts as BEST_OF_PUBLISH.
     """
     allowed = allowance(capacity, settings)
-    best = best_per_symbol(candidates) if allowed.limit else []
-    if allowed.super_only:
-        best = [signal for signal in best if signal.confidence >= settings.super_confidence]
-    chosen = best[: allowed.limit]
+    least = settings.super_confidence if allowed.super_only else 0
+    settled: set[str] = set()
+    chosen: list[Signal] = []
+    denied = set()
+    for signal in best_per_id(candidates) if allowed.limit else []:
+        if len(chosen) == allowed.limit:
+            break
+        if signal.symbol in settled:
+            continue
+        if signal.confidence >= least and approve is not None and not approve(signal):
+            denied.add(signal.entry_id)
+            continue
+        settled.add(signal.symbol)
+        if signal.confidence >= least:
+            chosen.append(signal)
     event = Event.BEST_OF_PUBLISH if chosen else allowed.event
     limit = 0 if event is Event.TARGET_REACHED else allowed.limit
     choices = tuple(Choice(signal, rank, SIZE_BOOST.get(rank, 1.0)) for rank, signal in enumerate(chosen, start=1))
-    return Decision(event, limit, allowed.slots, choices)
+    return Decision(event, limit, allowed.slots, choices, frozenset(denied))
 
 
-def best_per_symbol(candidates: Iterable[Signal]) -> list[Signal]:
-    """Rank *candidates*, keeping the best per dedup id and then the best per symbol, whatever its side."""
+def best_per_id(candidates: Iterable[Signal]) -> list[Signal]:
+    """Rank *candidates*, keeping the best per dedup id."""
     by_id: dict[str, Signal] = {}
     for signal in sorted(candidates, key=rank_key):
         by_id.setdefault(signal.dedup_id, signal)
-    by_symbol: dict[str, Signal] = {}
-    for signal in by_id.values():
-        by_symbol.setdefault(signal.symbol, signal)
-    return list(by_symbol.values())
+    return list(by_id.values())
 
 
 def boosted(size_usd: float | None, boost: float, cap_usd: float | None) -> float | None:

@@ -193,7 +193,8 @@ class Market:
     @property
     def group(self) -> dict[str, Any]:
         """The router's group as `XINFO GROUPS` shows it."""
-        groups = self.client.xinfo_groups(self.prefix + SIGNALS)
+        stream = self.prefix + SIGNALS  # a router that has just started may not have made it yet
+        groups = self.client.xinfo_groups(stream) if self.client.exists(stream) else []
         return next((dict(g) for g in groups if g["name"] == "router"), {})
 
     def settled(self) -> bool:

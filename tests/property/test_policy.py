@@ -15,7 +15,7 @@ from router.core.policy import (
     Event,
     TradingState,
     allowance,
-    best_per_symbol,
+    best_per_id,
     boosted,
     decide,
     rank_key,
@@ -54,6 +54,14 @@ def candidate(number: int, symbol: str, confidence: float, **facts: Any) -> Sign
         "rl_gate_pass": False, "regime_known": False, "dedup_id": entry_id, "position_size_usd": 100.0,
     }  # fmt: skip
     return Signal(**{**nothing, **known, **facts})
+
+
+def best_per_symbol(candidates: list[Signal]) -> list[Signal]:
+    """The best of each symbol among the best of each id, best first."""
+    by_symbol: dict[str, Signal] = {}
+    for signal in best_per_id(candidates):
+        by_symbol.setdefault(signal.symbol, signal)
+    return list(by_symbol.values())
 
 
 settings_strategy = st.builds(
@@ -117,6 +125,26 @@ def test_nothing_better_is_left_behind(candidates: list[Signal]) -> None:
         if choices and passed_over not in choices and rank_key(passed_over) < rank_key(choices[-1]):
             better = [c for c in candidates if rank_key(c) < rank_key(passed_over)]
             assert any(passed_over.symbol == c.symbol or passed_over.dedup_id == c.dedup_id for c in better)
+
+
+@given(signals(), capacities, settings_strategy, st.sets(st.integers(0, 40)))
+def test_what_the_gate_denies_is_as_if_it_had_never_come(
+    candidates: list[Signal], capacity: Capacity, settings: Settings, numbers: set[int]
+) -> None:
+    """The next best takes place, rank and boost; nothing denied is chosen, and nothing is asked in vain."""
+    ranking = best_per_id(candidates)
+    denied = {signal.entry_id for number, signal in enumerate(ranking) if number in numbers}
+    asked: list[str] = []
+
+    def approve(signal: Signal) -> bool:
+        asked.append(signal.entry_id)
+        return signal.entry_id not in denied
+
+    decision = decide(candidates, capacity, settings, approve)
+    without = decide([s for s in ranking if s.entry_id not in denied], capacity, settings)
+    assert without.choices == decision.choices
+    assert denied & set(asked) == decision.denied
+    assert [c.signal.entry_id for c in decision.choices] == [entry_id for entry_id in asked if entry_id not in denied]
 
 
 @given(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from router.config import Settings
 from router.core.entry_id import order
 from router.core.outcome import Outcome, Reason
-from router.core.policy import best_per_symbol
+from router.core.policy import best_per_id
 from router.core.window import MAX_PER_SYMBOL, MAX_REJECTS, MAX_SYMBOLS, Entry, Window
 
 NOW_MS = 1_000_000
@@ -106,7 +106,7 @@ def test_at_most_1024_symbols_are_kept_and_they_are_the_best(extra: int) -> None
     everything.take([entry(entry_id, f) for entry_id, f in arrived], NOW_MS, 0.0)
     assert len(window.candidates) == MAX_SYMBOLS
     assert extra == window.outcomes[Outcome.NOT_CHOSEN]
-    worst_kept = best_per_symbol(window.candidates.values())[-1].confidence
+    worst_kept = best_per_id(window.candidates.values())[-1].confidence
     assert worst_kept >= sorted((0.75 + (i % 97) / 400 for i in range(total)), reverse=True)[MAX_SYMBOLS - 1] - 1e-9
 
 
