@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from tests.bench import drain, latency
+from tests.bench import drain, latency, memory, start
 from tests.bench.report import Figure, as_json, as_markdown
 from tests.bench.server import Server, running
 
@@ -28,6 +28,8 @@ PARTS: Final[dict[str, tuple[Callable[[Server, int], list[Figure]], int]]] = {
     "drain": (drain.measure, 9),
     "peers": (drain.measure_peers, 9),
     "latency": (latency.measure, 5),
+    "start": (start.measure, 9),
+    "memory": (memory.measure, 1),
 }
 
 

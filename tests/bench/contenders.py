@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 #: What `make bench` built: the peers' own environment and the C client.
 BUILT: Final = ROOT / ".cache/bench"
+PEER_PYTHON: Final = str(BUILT / "venv/bin/python")
 #: Signals of the backlog that is drained.
 BACKLOG: Final = 2_000_000
 #: Nothing grows stale while it waits, and windows are as short as the bar says.
@@ -46,16 +47,17 @@ class Contender:
     signals: int = BACKLOG
 
 
-def _peer(module: str, python: str = str(BUILT / "venv/bin/python")) -> tuple[str, ...]:
+def peer(module: str, python: str = PEER_PYTHON) -> tuple[str, ...]:
+    """Return the command that runs a peer written in Python."""
     return python, "-m", f"tests.bench.peers.{module}"
 
 
-RAW_LOOP: Final = Contender("raw hiredis loop", _peer("raw_loop", sys.executable), ">= 1.5")
+RAW_LOOP: Final = Contender("raw hiredis loop", peer("raw_loop", sys.executable), ">= 1.5")
 PEERS: Final = (
     Contender("C client with three reads in flight", (str(BUILT / "three_reads"),), ">= 1"),
-    Contender("FastStream batch subscriber", _peer("faststream_batch"), ">= 7", 100_000),
-    Contender("walrus consumer group, batched", _peer("walrus_group"), ">= 3.5", 200_000),
-    Contender("publish-everything router", _peer("publish_all"), ">= 200", 2_000),
+    Contender("FastStream batch subscriber", peer("faststream_batch"), ">= 7", 100_000),
+    Contender("walrus consumer group, batched", peer("walrus_group"), ">= 3.5", 200_000),
+    Contender("publish-everything router", peer("publish_all"), ">= 200", 2_000),
 )
 
 
@@ -100,6 +102,8 @@ def cpu_s(pid: int) -> float:
 @contextlib.contextmanager
 def started(command: Sequence[str], environ: Mapping[str, str], within_s: float = 30.0) -> Iterator[Started]:
     """Run *command* on the readers' core from its first READY on; it ends with the block."""
+    if not Path(command[0]).exists():
+        raise FileNotFoundError(f"{command[0]} is missing: `make bench` builds it")
     with tempfile.TemporaryDirectory(prefix="router-bench-") as name:
         folder = Path(name)
         log = folder / "log"
@@ -119,18 +123,16 @@ def started(command: Sequence[str], environ: Mapping[str, str], within_s: float 
 
 
 @contextlib.contextmanager
-def router(server: Server, settings: Mapping[str, str]) -> Iterator[Started]:
+def router(server: Server, settings: Mapping[str, str], python: str = sys.executable) -> Iterator[Started]:
     """Run the router as its service does, from READY on, with *settings*."""
     environ = {"ROUTER_LOG_FORMAT": "text", **settings, "ROUTER_REDIS_URL": server.url}
-    with started((sys.executable, "-m", "router", "run"), environ) as process:
+    with started((python, "-m", "router", "run"), environ) as process:
         yield process
 
 
 @contextlib.contextmanager
 def running(contender: Contender, server: Server) -> Iterator[Started]:
     """Run *contender* from its first read on."""
-    if not Path(contender.command[0]).exists():
-        raise FileNotFoundError(f"{contender.command[0]} is missing: `make bench` builds it")
     with started((*contender.command, str(server.port)), {"REDIS_URL": server.url}) as process:
         yield process
 
