@@ -15,6 +15,7 @@ from router.core.entry_id import order
 from router.core.outcome import Outcome
 from router.core.policy import Event
 from router.core.signal import RejectCode
+from router.failures import EXIT_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +34,7 @@ class Role(enum.Enum):
     """What this process is at the moment."""
 
     STARTING = "starting"
+    CUT_OFF = "cut off: Redis cannot be used, trying again"
     ACTIVE = "active"
     STANDBY = "standby"
 
@@ -68,6 +70,8 @@ class Tally:
         self.windows = {event.value: 0 for event in Event}
         self.intents = {"chosen": 0, "reduce_only": 0}
         self.trimmed = 0
+        #: Ends with an error by exit code, those of the processes before this one included.
+        self.failures = dict.fromkeys(EXIT_CODES, 0)
         self.close_s = Distribution(QUICK_S)
         self.commit_s = Distribution(QUICK_S)
         self.signal_to_intent_s = Distribution(SIGNAL_TO_INTENT_S)

@@ -158,7 +158,7 @@ class Telemetry:
 
         A new reason is told at once, a known one every 10 s.
         """
-        self.tally.redis_up, self.tally.role = False, Role.STARTING
+        self.tally.redis_up, self.tally.role, self.tally.seen = False, Role.CUT_OFF, None
         if reason == self._outage and now_s - self._outage_logged_s < REPEAT_OUTAGE_S:
             return
         self._outage, self._outage_logged_s = reason, now_s
@@ -167,6 +167,7 @@ class Telemetry:
 
     def failed(self, reason: str, exit_code: int) -> None:
         """Say why the service ends."""
+        self.tally.failures[str(exit_code)] += 1
         self._say("FAILED", f"🔴 FAILED: {reason} (exit {exit_code})", exit_code=exit_code)
 
     def stopped(self, *, released: bool) -> None:

@@ -19,6 +19,7 @@ from router import __version__
 from router.cli import json_option, redis_of_environment
 from router.config import load
 from router.errors import RedisUnavailableError, RouterError
+from router.failures import recall, remember
 from router.log import open_log
 from router.notify import ServiceManager
 from router.redis_io.keys import catalogue
@@ -42,10 +43,16 @@ def run(holder: str, release: str) -> None:
     telemetry = Telemetry(open_log(settings.log_format, os.environ), settings, catalogue(settings))
     manager = ServiceManager(os.environ)
     name = holder or f"{socket.gethostname()}/pid-{os.getpid()}"
+    telemetry.tally.failures = recall(os.environ)
     try:
+        if settings.metrics_listen:
+            from router.endpoint import serve  # noqa: PLC0415 - who wants no metrics need not wait for their import
+
+            serve(settings, telemetry.tally, release)
         released = Service(settings, name, release, telemetry, manager, stopping).run()
     except RouterError as error:
         telemetry.failed(str(error), error.exit_code)
+        remember(os.environ, telemetry.tally.failures)
         sys.exit(error.exit_code)
     signal.setitimer(signal.ITIMER_REAL, 0)
     manager.stopping()

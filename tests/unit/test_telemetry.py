@@ -62,7 +62,7 @@ def test_an_outage_is_told_once_and_again_after_ten_seconds_but_known_at_once(to
     told.active("a", "1", "r")
     assert told.tally.redis_up
     told.redis_unavailable("refused", 9.0)
-    assert (False, Role.STARTING) == (told.tally.redis_up, told.tally.role)
+    assert (False, Role.CUT_OFF) == (told.tally.redis_up, told.tally.role)
     assert 1 == told.tally.lines["REDIS_UNAVAILABLE"]
     told.redis_unavailable("timed out", 9.1)
     told.redis_unavailable("timed out", 19.2)
