@@ -90,10 +90,11 @@ def test_a_standby_is_ready_and_one_without_redis_is_not(
 
 def test_health_fails_while_the_loop_hangs(start_router: Start, redis_server: Any, listen: str) -> None:
     """Metrics are served all the same: it is the loop's turning that counts."""
-    start_router(
-        ROUTER_METRICS_LISTEN=listen, ROUTER_LEASE_TTL_SEC="0.5", CANDIDATE_WINDOW_SEC="0.05"
-    ).wait_for("ACTIVE")  # fmt: skip
-    assert (200, "alive\n") == get(listen, "healthz")
+    redis_server.client.hset("quantum:router:lease", mapping={"holder": "a", "epoch": 1, "ttl_ms": 60_000})
+    redis_server.client.expire("quantum:router:lease", 60)
+    standby = start_router(ROUTER_METRICS_LISTEN=listen, ROUTER_LEASE_TTL_SEC="0.5", CANDIDATE_WINDOW_SEC="0.05")
+    standby.wait_for("STANDBY")
+    eventually(lambda: get(listen, "healthz") == (200, "alive\n"), "alive")
     redis_server.send(signal.SIGSTOP)
     eventually(lambda: get(listen, "healthz")[0] == 503, "a loop that waits for Redis hangs")
     redis_server.send(signal.SIGCONT)
