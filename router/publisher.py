@@ -101,9 +101,13 @@ class Publisher:
         outcomes[rest] += len(window.candidates) - len(signals)
         cap_usd = self._settings.max_position_usd
         data = [chosen_intent(choice, seen.now_ms, self._release, cap_usd) for choice in decision.choices]
-        commit = _passed(window, outcomes)
-        intents = _intents(signals, data)
-        return self._tenure.commit(replace(commit, intents=intents, open_orders_text=seen.open_orders_text))
+        commit = replace(
+            _passed(window, outcomes),
+            intents=_intents(signals, data),
+            open_orders_text=seen.open_orders_text,
+            last_window=_facts(window, decision, seen),
+        )
+        return self._tenure.commit(commit)
 
 
 def _gate(settings: Settings, tenure: Tenure) -> Gate | None:
@@ -129,8 +133,23 @@ def _passed(window: Window, outcomes: Counter[Outcome]) -> Commit:
     )
 
 
+def _facts(window: Window, decision: Decision, seen: Observation) -> dict[str, str]:
+    """Return what people may ask of the last window."""
+    capacity = seen.capacity
+    return {
+        "event": decision.event.value,
+        "count": str(len(decision.choices)),
+        "allowed": str(decision.limit),
+        "candidates": str(len(window.candidates)),
+        "open": "" if capacity.open_orders is None else str(capacity.open_orders),
+        "in_flight": str(capacity.in_flight),
+    }
+
+
 def _intents(signals: list[Signal], data: list[str]) -> tuple[Intent, ...]:
-    return tuple(Intent(s.entry_id, s.dedup_id, text) for s, text in zip(signals, data, strict=True))
+    return tuple(
+        Intent(s.entry_id, s.dedup_id, text, f"{s.symbol} {s.side}") for s, text in zip(signals, data, strict=True)
+    )
 
 
 def _refused(signals: list[Signal], reply: Reply) -> list[tuple[Signal, Reason]]:

@@ -40,6 +40,8 @@ LINES: Final[Mapping[str, Level]] = {
     "CAPACITY_FULL": Level.INFO,
     "CAPACITY_UNKNOWN": Level.WARNING,
     "HALTED": Level.WARNING,
+    "LIMIT_REACHED": Level.WARNING,
+    "AUTO_HALTED": Level.ERROR,
     "APPROVAL_DENIED": Level.WARNING,
     "STALE_SIGNALS": Level.WARNING,
     "INTENTS_TRIMMED": Level.WARNING,
@@ -136,11 +138,14 @@ class Telemetry:
         self._say("PENDING_ADOPTED", line, stale=stale, fresh=fresh)
 
     def committed(self, commit: Commit, reply: Reply, took_s: float) -> None:
-        """Count a commit that Redis took, and warn when trimming took intents that execution had not been given."""
+        """Count a commit that Redis took; warn when it trimmed what execution was not given, or has halted us."""
         self.tally.committed(commit, reply, took_s)
         if reply.trimmed:
             line = f"INTENTS_TRIMMED undelivered={reply.trimmed}: execution is too far behind to see them"
             self._say("INTENTS_TRIMMED", line, undelivered=reply.trimmed)
+        if reply.halted:
+            line = f"🔴 AUTO_HALTED: {reply.halted} → nothing is published until a person resumes"
+            self._say("AUTO_HALTED", line, reason=reply.halted)
 
     def active(self, holder: str, epoch: str, release: str) -> None:
         """Say that this router holds the lease."""
@@ -223,6 +228,10 @@ class Telemetry:
                 line = f"🔴 CAPACITY_UNKNOWN: {self._keys.open_orders} {seen.open_orders_problem} → fail-closed"
             case Event.CAPACITY_FULL:
                 line = f"🔴 CAPACITY_FULL open={open_orders} max={s.max_open_orders}{tail}"
+            case Event.LIMIT_REACHED:
+                hour = seen.capacity.hour_intents
+                line = f"🔴 LIMIT_REACHED intents={hour} max={s.max_intents_per_hour} per hour"
+                facts |= {"intents": hour}
             case Event.TARGET_REACHED:
                 line = (
                     f"⏸️ TARGET_REACHED open={open_orders} target={s.target_open_orders} (awaiting super-signal){tail}"

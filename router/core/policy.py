@@ -36,17 +36,22 @@ class Event(str, enum.Enum):
     HALTED = "HALTED"
     CAPACITY_UNKNOWN = "CAPACITY_UNKNOWN"
     CAPACITY_FULL = "CAPACITY_FULL"
+    LIMIT_REACHED = "LIMIT_REACHED"
     TARGET_REACHED = "TARGET_REACHED"
     BEST_OF_PUBLISH = "BEST_OF_PUBLISH"
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What is known about room for orders: *open_orders* is None when it is unknown."""
+    """What is known about room for orders: *open_orders* is None when it is unknown.
+
+    *hour_intents* are those of the last 60 minutes, 0 without a limit on them.
+    """
 
     state: TradingState
     open_orders: int | None
     in_flight: int
+    hour_intents: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def rank_key(signal: Signal) -> tuple[float, float, tuple[int, int]]:
 
 
 def allowance(capacity: Capacity, settings: Settings) -> Allowance:
-    """Return what *capacity* leaves a window, in the order of the policy: halt, unknown, full, target, best-of."""
+    """Return what *capacity* leaves a window, by the policy's order: halt, unknown, full, hour, target, best-of."""
     if capacity.state is not TradingState.ACTIVE:
         return Allowance(Event.HALTED, 0)
     if capacity.open_orders is None:
@@ -108,9 +113,13 @@ def allowance(capacity: Capacity, settings: Settings) -> Allowance:
     slots = settings.max_open_orders - taken
     if slots <= 0:
         return Allowance(Event.CAPACITY_FULL, 0, slots=slots)
+    per_hour = settings.max_intents_per_hour
+    hour_left = settings.max_new_per_cycle if per_hour is None else per_hour - capacity.hour_intents
+    if hour_left <= 0:
+        return Allowance(Event.LIMIT_REACHED, 0, slots=slots)
     if taken >= settings.target_open_orders:
         return Allowance(Event.TARGET_REACHED, 1, super_only=True, slots=slots)
-    limit = min(settings.target_open_orders - taken, slots, settings.max_new_per_cycle)
+    limit = min(settings.target_open_orders - taken, slots, settings.max_new_per_cycle, hour_left)
     return Allowance(Event.BEST_OF_PUBLISH, limit, slots=slots)
 
 

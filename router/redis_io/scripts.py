@@ -62,11 +62,12 @@ class Observation:
 
 
 class Intent(msgspec.Struct, frozen=True):
-    """What to publish for a signal: the JSON object *data*, guarded by *dedup_id*."""
+    """What to publish for a signal: the JSON object *data*, guarded by *dedup_id*; *what* is its symbol and side."""
 
     signal_id: str
     dedup_id: str
     data: str
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Commit:
     """One commit: where the cursor moves (None: it stays), what to publish, and what was counted.
 
     *entries* is how many entries the move passes. *entries_read* sets their number since the stream began; -1 says that
-    it is unknown, None that it grows by *entries*.
+    it is unknown, None that it grows by *entries*. *last_window* are the facts for people when a window ends.
     """
 
     cursor_to: str | None = None
@@ -86,6 +87,7 @@ class Commit:
     outcomes: dict[str, int] = field(default_factory=dict)
     rejects: tuple[tuple[str, str, str], ...] = ()
     acknowledge: tuple[str, ...] = ()
+    last_window: dict[str, str] = field(default_factory=dict)
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -95,6 +97,7 @@ class Reply(msgspec.Struct, frozen=True):
     reason: str = ""
     intents: list[str] = []
     trimmed: int = 0
+    halted: str = ""
     stale: list[int] = []
     duplicates: list[tuple[int, bool]] = []
 
@@ -138,13 +141,16 @@ class Scripts:
     def observe(self) -> Observation:
         """Read time, trading state, intents in flight and open orders in one instant."""
         keys = self._keys
-        now_ms, state, said_by, in_flight, text, lag, pending = self._observe(
-            keys=[keys.kill, keys.halt, keys.open_orders, keys.inflight, keys.intents, keys.signals],
-            args=[self._settings.execution_group, int(self._settings.inflight_ttl_s * 1000), self._settings.group],
+        limited = "" if self._settings.max_intents_per_hour is None else "1"
+        in_flight_ms = int(self._settings.inflight_ttl_s * 1000)
+        now_ms, state, said_by, in_flight, text, lag, pending, hour = self._observe(
+            keys=[keys.kill, keys.halt, keys.open_orders, keys.inflight, keys.intents, keys.signals, keys.recent],
+            args=[self._settings.execution_group, in_flight_ms, self._settings.group, limited],
         )
         count = text.decode() if text is not None and _OPEN_ORDERS.fullmatch(text) else None
         problem = "missing" if text is None else "" if count is not None else "not a count"
-        capacity = Capacity(TradingState(state.decode()), int(count) if count is not None else None, int(in_flight))
+        open_orders = int(count) if count is not None else None
+        capacity = Capacity(TradingState(state.decode()), open_orders, int(in_flight), int(hour))
         return Observation(int(now_ms), count, problem, said_by.decode(), capacity, lag, pending)
 
     def published(self, signals: list[Signal]) -> list[tuple[Signal, bool]]:
@@ -171,7 +177,7 @@ class Scripts:
             }
         )
         fixed = [keys.lease, keys.epoch, keys.signals, keys.intents, keys.open_orders, keys.kill, keys.halt]
-        written = [keys.inflight, keys.rejects, keys.outcomes]
+        written = [keys.inflight, keys.rejects, keys.outcomes, keys.last_window, keys.recent, keys.repeats]
         dedup = [keys.dedup(intent.dedup_id) for intent in commit.intents]
         return _decode(self._commit(keys=[*fixed, *written, *dedup], args=[packed]))
 
@@ -180,7 +186,7 @@ class Scripts:
             "group": self._settings.group,
             "execution_group": self._settings.execution_group,
             "entries": commit.entries,
-            "intents": [{"signal_id": intent.signal_id, "data": intent.data} for intent in commit.intents],
+            "intents": [{"signal_id": i.signal_id, "data": i.data, "what": i.what} for i in commit.intents],
             "reduce_only": commit.reduce_only,
             "outcomes": commit.outcomes,
             "rejects": commit.rejects,
@@ -189,13 +195,17 @@ class Scripts:
             "dedup_ttl_ms": int(self._settings.dedup_ttl_s * 1000),
             "intents_max": INTENTS_MAX,
             "rejects_max": REJECTS_MAX,
+            "last_window": [text for pair in commit.last_window.items() for text in pair],
+            "repeat_window_ms": int(self._settings.repeat_window_s * 1000),
         }
         # cmsgpack has no nil in a map that a script could tell from absence, so what is unknown is left out.
-        if commit.open_orders_text is not None:
-            arguments["open_orders"] = commit.open_orders_text
-        if commit.entries_read is not None:
-            arguments["entries_read"] = commit.entries_read
-        return arguments
+        known = {
+            "open_orders": commit.open_orders_text,
+            "entries_read": commit.entries_read,
+            "hourly_max": self._settings.max_intents_per_hour,
+            "repeat_limit": self._settings.repeat_limit,
+        }
+        return arguments | {name: value for name, value in known.items() if value is not None}
 
     @property
     def _lease_ttl_ms(self) -> int:

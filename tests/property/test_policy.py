@@ -194,6 +194,28 @@ def test_the_defaults_allow_what_the_guide_says(
     assert (event, limit) == (allowed.event, allowed.limit)
 
 
+@pytest.mark.parametrize(
+    ("state", "open_orders", "hour_intents", "event", "limit"),
+    [
+        (TradingState.HALTED, 0, 5, Event.HALTED, 0),
+        (TradingState.ACTIVE, None, 5, Event.CAPACITY_UNKNOWN, 0),
+        (TradingState.ACTIVE, 10, 5, Event.CAPACITY_FULL, 0),
+        (TradingState.ACTIVE, 3, 5, Event.LIMIT_REACHED, 0),
+        (TradingState.ACTIVE, 0, 6, Event.LIMIT_REACHED, 0),
+        (TradingState.ACTIVE, 3, 4, Event.TARGET_REACHED, 1),
+        (TradingState.ACTIVE, 0, 4, Event.BEST_OF_PUBLISH, 1),
+        (TradingState.ACTIVE, 0, 3, Event.BEST_OF_PUBLISH, 2),
+        (TradingState.ACTIVE, 0, 0, Event.BEST_OF_PUBLISH, 2),
+    ],
+)
+def test_the_limit_per_hour_comes_after_capacity_and_before_the_target(
+    state: TradingState, open_orders: int | None, hour_intents: int, event: Event, limit: int
+) -> None:
+    """With five an hour a window gets no more than what the hour has left."""
+    allowed = allowance(Capacity(state, open_orders, 0, hour_intents), Settings(max_intents_per_hour=5))
+    assert (event, limit) == (allowed.event, allowed.limit)
+
+
 def test_a_super_signal_at_the_target_counts_as_best_of_publish() -> None:
     """At the target one signal of super confidence passes, logged as count=1 allowed=1."""
     candidates = [candidate(0, "A", 0.89), candidate(1, "B", 0.9), candidate(2, "C", 0.95)]

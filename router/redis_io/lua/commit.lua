@@ -11,22 +11,26 @@
 -- KEYS[8]  inflight     set     of intent ids, written
 -- KEYS[9]  rejects      stream  written
 -- KEYS[10] outcomes     hash    outcome -> count, written
--- KEYS[11..] dedup      string  one per intent, in their order: the signal's entry id, expires
+-- KEYS[11] last_window  hash    written when a window ends
+-- KEYS[12] recent       zset    intents of the last hour by time, written with a limit per hour
+-- KEYS[13] repeats      zset    "SYMBOL SIDE intent" by time, written with a repeat limit
+-- KEYS[14..] dedup      string  one per intent, in their order: the signal's entry id, expires
 -- ARGV[1]  the commit as MessagePack, see Commit in scripts.py
 -- Reply    MessagePack {status, ...}:
---   OK        intents = ids of what was published, trimmed = undelivered intents that trimming may have lost
+--   OK        intents = ids of what was published, trimmed = undelivered intents that trimming may have lost,
+--             halted = why this very commit has halted the router, '' when it has not
 --   FENCED    the lease or the cursor is another's; reason
 --   NO_GROUP  our group on the signal stream is gone
 --   HALTED    halted since the decision
---   CHANGED   open orders are not what the decision was made on
+--   CHANGED   open orders are not what the decision was made on, or the hour has no room for the intents
 --   STALE     stale = places (from 1) of the intents that grew too old
 --   DUPLICATE duplicates = {place, whether this very signal entry was published}
 --   DENIED    a key has a wrong type or the user lacks a right; reason
 --   BROKEN    an error after the first write; the router is halted; reason
 
 local commit = cmsgpack.unpack(ARGV[1])
-local LEASE, EPOCH, SIGNALS, INTENTS, OPEN_ORDERS, KILL, HALT, INFLIGHT, REJECTS, OUTCOMES = unpack(KEYS, 1, 10)
-local FIRST_DEDUP = 10
+local LEASE, EPOCH, SIGNALS, INTENTS, OPEN_ORDERS, KILL, HALT, INFLIGHT, REJECTS, OUTCOMES, LAST_WINDOW, RECENT, REPEATS = unpack(KEYS, 1, 13)
+local FIRST_DEDUP = 13
 
 local function reply(fields)
   return cmsgpack.pack(fields)
@@ -60,14 +64,20 @@ if #own > 0 then return reply({status = 'DUPLICATE', duplicates = own}) end
 if #commit.intents > 0 then
   local state = trading_state(KILL, HALT)
   if state == 'halted' or (state == 'reduce' and not commit.reduce_only) then return reply({status = 'HALTED'}) end
-  if not commit.reduce_only and text_of(OPEN_ORDERS) ~= commit.open_orders then return reply({status = 'CHANGED'}) end
+  if not commit.reduce_only then
+    local hour_is_full = commit.hourly_max and intents_of_the_hour(RECENT) + #commit.intents > commit.hourly_max
+    if hour_is_full or text_of(OPEN_ORDERS) ~= commit.open_orders then return reply({status = 'CHANGED'}) end
+  end
 end
 if #stale > 0 then return reply({status = 'STALE', stale = stale}) end
 if #duplicates > 0 then return reply({status = 'DUPLICATE', duplicates = duplicates}) end
 
 -- 3. That nothing after this can fail: a script is isolated, but never rolled back.
 local function refusal()
-  local expected = {[INTENTS] = 'stream', [REJECTS] = 'stream', [INFLIGHT] = 'set', [OUTCOMES] = 'hash'}
+  local expected = {
+    [INTENTS] = 'stream', [REJECTS] = 'stream', [INFLIGHT] = 'set', [OUTCOMES] = 'hash', [LAST_WINDOW] = 'hash',
+    [RECENT] = 'zset', [REPEATS] = 'zset',
+  }
   for key, kind in pairs(expected) do
     local found = redis.call('TYPE', key).ok
     if found ~= 'none' and found ~= kind then return key .. ' is a ' .. found .. ', not a ' .. kind end
@@ -76,7 +86,9 @@ local function refusal()
     {'XADD', INTENTS, 'MAXLEN', '~', '1', '*', 'data', ''}, {'XADD', REJECTS, 'MAXLEN', '~', '1', '*', 'id', ''},
     {'XINFO', 'GROUPS', INTENTS}, {'XRANGE', INTENTS, '-', '+'}, {'XLEN', INTENTS}, {'SADD', INFLIGHT, '0-0'}, {'HINCRBY', OUTCOMES, 'published', '0'},
     {'HSET', EPOCH, 'commit_id', ''}, {'XGROUP', 'SETID', SIGNALS, commit.group, '0'}, {'XINFO', 'STREAM', SIGNALS},
-    {'XACK', SIGNALS, commit.group, '0-0'}, {'HSET', HALT, 'reason', ''},
+    {'XACK', SIGNALS, commit.group, '0-0'}, {'HSET', HALT, 'reason', ''}, {'HSET', LAST_WINDOW, 'event', ''},
+    {'ZADD', RECENT, '0', ''}, {'ZREMRANGEBYSCORE', RECENT, '0', '0'},
+    {'ZADD', REPEATS, '0', ''}, {'ZREMRANGEBYSCORE', REPEATS, '0', '0'}, {'ZRANGE', REPEATS, '0', '-1'},
   }
   for place = 1, #commit.intents do
     needed[#needed + 1] = {'SET', KEYS[FIRST_DEDUP + place], '', 'PX', '1'}
@@ -100,6 +112,45 @@ local function undelivered(gone)
   if not execution then return 0 end
   local first = redis.call('XRANGE', INTENTS, '-', '+', 'COUNT', 1)[1][1]
   return id_after(first, execution['last-delivered-id']) and gone or 0
+end
+
+-- Note *members* under now in the sorted set *key*, which forgets what is older than *keep_ms*.
+local function note(key, members, keep_ms)
+  local now = now_ms()
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now - keep_ms))
+  for _, member in ipairs(members) do redis.call('ZADD', key, whole(now), member) end
+end
+
+-- Why these intents are one repeat too many, nil when they are not.
+local function repeated(ids)
+  local members, counts = {}, {}
+  for place, intent in ipairs(commit.intents) do members[place] = intent.what .. ' ' .. ids[place] end
+  note(REPEATS, members, commit.repeat_window_ms)
+  for _, member in ipairs(redis.call('ZRANGE', REPEATS, '0', '-1')) do
+    local what = string.match(member, '^(.+) ') or member
+    counts[what] = (counts[what] or 0) + 1
+  end
+  for _, intent in ipairs(commit.intents) do
+    local n = counts[intent.what]
+    if n >= commit.repeat_limit then
+      return string.format('%d intents for %s within %g s', n, intent.what, commit.repeat_window_ms / 1000)
+    end
+  end
+  return nil
+end
+
+local function halt(reason)
+  redis.call('HSET', HALT, 'reason', reason, 'who', commit.holder, 'when', whole(now_ms()))
+end
+
+-- Count what was published against the limits; return why that halts the router, '' when it does not.
+local function count_against_limits(ids)
+  if #ids == 0 or commit.reduce_only then return '' end
+  if commit.hourly_max then note(RECENT, ids, HOUR_MS) end
+  local reason = commit.repeat_limit and repeated(ids)
+  if not reason then return '' end
+  halt(reason)
+  return reason
 end
 
 local function move_cursor()
@@ -130,7 +181,10 @@ local function publish()
   for outcome, n in pairs(commit.outcomes) do redis.call('HINCRBY', OUTCOMES, outcome, whole(n)) end
   if #commit.acknowledge > 0 then redis.call('XACK', SIGNALS, commit.group, unpack(commit.acknowledge)) end
   if commit.cursor_to ~= commit.cursor_from or commit.entries_read then move_cursor() end
-  local done = reply({status = 'OK', intents = ids, trimmed = trimmed})
+  if #commit.last_window > 0 then
+    redis.call('HSET', LAST_WINDOW, 'at_ms', whole(now_ms()), unpack(commit.last_window))
+  end
+  local done = reply({status = 'OK', intents = ids, trimmed = trimmed, halted = count_against_limits(ids)})
   redis.call('HSET', EPOCH, 'commit_id', commit.id, 'reply', done)
   return done
 end
@@ -138,5 +192,5 @@ end
 local succeeded, result = pcall(publish)
 if succeeded then return result end
 local reason = type(result) == 'table' and result.err or tostring(result)
-redis.pcall('HSET', HALT, 'reason', 'commit failed half-way: ' .. reason, 'who', commit.holder, 'when', whole(now_ms()))
+pcall(halt, 'commit failed half-way: ' .. reason)
 return reply({status = 'BROKEN', reason = reason})

@@ -31,6 +31,12 @@ local function trading_state(kill_key, halt_key)
   return kill == 'REDUCE' and 'reduce' or 'halted', kill_key
 end
 
+-- Intents that the sorted set *key* names for the last 60 minutes.
+local HOUR_MS = 3600000
+local function intents_of_the_hour(key)
+  return redis.call('ZCOUNT', key, '(' .. whole(now_ms() - HOUR_MS), '+inf')
+end
+
 -- Reply of an XINFO command as a table by field name.
 local function by_name(flat)
   local fields = {}

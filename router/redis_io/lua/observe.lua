@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Read what a decision is made on, in one instant: time, trading state, intents in flight, open orders; and how far behind we are.
+-- Read what a decision is made on, in one instant: time, trading state, intents in flight, open orders, intents of the
+-- last hour; and how far behind we are.
 --
 -- KEYS[1] kill         string  read
 -- KEYS[2] halt         hash    read
@@ -7,8 +8,9 @@
 -- KEYS[4] inflight     set     of intent ids; those that execution has dealt with are removed
 -- KEYS[5] intents      stream  its execution group is read
 -- KEYS[6] signals      stream  our group is read
--- ARGV    execution group, in-flight TTL in ms, our group
--- Reply   {time_ms, state, key that says so, in_flight, open_orders or nil, lag or nil, pending or nil}
+-- KEYS[7] recent       zset    read with a limit per hour
+-- ARGV    execution group, in-flight TTL in ms, our group, '1' with a limit per hour
+-- Reply   {time_ms, state, key that says so, in_flight, open_orders or nil, lag or nil, pending or nil, intents of the hour}
 --
 -- An intent is in flight until execution acknowledges it. One that was delivered falls out after the TTL; one that was
 -- never delivered stays unless it was trimmed away. Without an execution group nothing is in flight.
@@ -39,4 +41,7 @@ end
 
 local state, said_by = trading_state(KEYS[1], KEYS[2])
 local ours = group_of(KEYS[6], ARGV[3]) or {}
-return {whole(now_ms()), state, said_by, count_in_flight(), text_of(KEYS[3]), ours['lag'] or false, ours['pending'] or false}
+local hour = ARGV[4] == '1' and intents_of_the_hour(KEYS[7]) or 0
+return {
+  whole(now_ms()), state, said_by, count_in_flight(), text_of(KEYS[3]), ours['lag'] or false, ours['pending'] or false, hour,
+}
