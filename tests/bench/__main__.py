@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from tests.bench import drain, latency, memory, start
+from tests.bench import choice, drain, growth, latency, memory, start
 from tests.bench.report import Figure, as_json, as_markdown
 from tests.bench.server import Server, running
 
@@ -30,6 +30,8 @@ PARTS: Final[dict[str, tuple[Callable[[Server, int], list[Figure]], int]]] = {
     "latency": (latency.measure, 5),
     "start": (start.measure, 9),
     "memory": (memory.measure, 1),
+    "choice": (choice.measure, 3),
+    "growth": (growth.measure, 3),
 }
 
 
