@@ -26,6 +26,7 @@ MODULES: Final = {
     "run": "service",
     "check": "service",
     "version": "service",
+    "status": "operate",
     "capacity": "operate",
     "snapshot": "proof",
     "soak": "proof",

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the router is doing, for people: read from Redis alone, so it works from anywhere and when the router hangs."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
+
+from router.core.entry_id import order
+from router.core.outcome import Outcome
+from router.core.policy import Event, TradingState, allowance
+from router.printable import printable
+from router.redis_io.scripts import Scripts
+
+if TYPE_CHECKING:
+    import redis
+
+    from router.config import Settings
+    from router.redis_io.keys import Keys
+    from router.redis_io.scripts import Observation
+
+#: Rates count this far back, or as far as the newest 1,000 entries reach.
+RATE_SPAN_S: Final = 180.0
+RATE_ENTRIES: Final = 1000
+_COUNT: Final = re.compile(r"[0-9]{1,18}")
+_LEASE: Final = ("holder", "epoch", "release")
+_HALT: Final = ("reason", "who", "when")
+_LAST_WINDOW: Final = ("event", "count", "allowed", "candidates", "at_ms")
+
+
+class Status(msgspec.Struct, frozen=True):
+    """One look. *problem* says why nothing that opens an order is routed, empty when it is.
+
+    *lease*, *halt* and *last_window* are the hashes of these names as Redis has them, empty where there is none. Rates
+    are entries per minute.
+    """
+
+    problem: str
+    state: str
+    now_ms: int
+    lease: dict[str, str]
+    lag: int | None
+    pending: int | None
+    open_orders: int | None
+    open_orders_max: int
+    open_orders_target: int
+    in_flight: int
+    halt: dict[str, str]
+    last_window: dict[str, str]
+    signals_per_minute: float
+    intents_per_minute: float
+    outcomes: dict[str, int]
+
+    @property
+    def routing(self) -> bool:
+        """Whether signals that open orders are routed."""
+        return not self.problem
+
+
+def look(client: redis.Redis, settings: Settings, keys: Keys) -> Status:
+    """Return the state of the router of *settings*.
+
+    Raises:
+        redis.RedisError: Redis does not answer, or refuses.
+    """
+    seen = Scripts(client, settings, keys).observe()
+    outcomes = [outcome.value for outcome in Outcome]
+    pipeline: Any = client.pipeline(transaction=False)
+    hashes = {keys.lease: _LEASE, keys.halt: _HALT, keys.last_window: _LAST_WINDOW, keys.outcomes: outcomes}
+    for key, names in hashes.items():
+        pipeline.hmget(key, names)
+    pairs = zip(hashes.values(), pipeline.execute(), strict=True)
+    lease, halt, last_window, counted = (
+        {name: value.decode("utf-8", "replace") for name, value in zip(names, values, strict=True) if value is not None}
+        for names, values in pairs
+    )
+    event = allowance(seen.capacity, settings).event
+    return Status(
+        problem=_problem(seen, lease, keys),
+        state="CAPACITY_AVAILABLE" if event is Event.BEST_OF_PUBLISH else event.value,
+        now_ms=seen.now_ms,
+        lease=lease,
+        lag=seen.lag,
+        pending=seen.pending,
+        open_orders=seen.capacity.open_orders,
+        open_orders_max=settings.max_open_orders,
+        open_orders_target=settings.target_open_orders,
+        in_flight=seen.capacity.in_flight,
+        halt=halt,
+        last_window=last_window,
+        signals_per_minute=_per_minute(client, keys.signals, seen.now_ms),
+        intents_per_minute=_per_minute(client, keys.intents, seen.now_ms),
+        outcomes={name: int(count) for name, count in counted.items() if _COUNT.fullmatch(count)},
+    )
+
+
+def lines(status: Status) -> list[str]:
+    """Return *status* as lines for a terminal; nothing that others wrote can steer it."""
+    lease, halt = _shown(status.lease), _shown(status.halt)
+    open_orders = "unknown" if status.open_orders is None else status.open_orders
+    room = (
+        f"{open_orders} of {status.open_orders_max}, target {status.open_orders_target}, in flight {status.in_flight}"
+    )
+    rows = {
+        "state": f"not routing: {status.problem}" if status.problem else f"routing, {status.state}",
+        "router": "{holder}, release {release}, epoch {epoch}".format(**lease) if lease else "none holds the lease",
+        "open": room,
+        "lag": f"{_or_unknown(status.lag)}, pending {_or_unknown(status.pending)}",
+        "window": _window_line(_shown(status.last_window), status.now_ms),
+        "rates": f"{status.signals_per_minute:.1f} signals and {status.intents_per_minute:.1f} intents a minute",
+        "outcomes": ", ".join(f"{name} {count}" for name, count in status.outcomes.items()) or "none yet",
+    }
+    if halt:
+        rows["halt"] = f"{halt['reason']} (by {halt['who']}, {_when(halt['when'])})"
+    return [f"{name:9} {text}" for name, text in rows.items()]
+
+
+def _problem(seen: Observation, lease: dict[str, str], keys: Keys) -> str:
+    if not lease:
+        return "no router holds the lease"
+    if seen.capacity.state is TradingState.HALTED:
+        return f"halted by {seen.halted_by}"
+    if seen.capacity.state is TradingState.REDUCE:
+        return f"only what reduces passes, by {seen.halted_by}"
+    if seen.capacity.open_orders is None:
+        return f"capacity unknown, {keys.open_orders} is {seen.open_orders_problem}"
+    return ""
+
+
+def _per_minute(client: redis.Redis, stream: str, now_ms: int) -> float:
+    since_ms = int(now_ms - RATE_SPAN_S * 1000)
+    reply = client.xrevrange(stream, "+", str(since_ms), count=RATE_ENTRIES)
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", reply)
+    if len(entries) == RATE_ENTRIES:
+        since_ms = order(entries[-1][0].decode())[0]
+    return round(len(entries) * 60_000 / max(1, now_ms - since_ms), 1)
+
+
+def _shown(found: dict[str, str]) -> dict[str, str]:
+    """Return a hash of which anything is there with all its names, made printable."""
+    names = {name for names in (_LEASE, _HALT, _LAST_WINDOW) for name in names}
+    return {name: printable(found.get(name, "?")) for name in names} if found else {}
+
+
+def _window_line(window: dict[str, str], now_ms: int) -> str:
+    if not window:
+        return "none yet"
+    age = (
+        f"{(now_ms - int(window['at_ms'])) / 1000:.1f} s ago"
+        if _COUNT.fullmatch(window["at_ms"])
+        else "at a time unknown"
+    )
+    return "{event}, {count} of {candidates} candidates (allowed {allowed}), ".format(**window) + age
+
+
+def _when(text: str) -> str:
+    """Return a time in milliseconds as a date, and anything else as it is: a person may have written it."""
+    if re.fullmatch(r"[0-9]{13}", text):
+        return f"{datetime.fromtimestamp(int(text) / 1000, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    return text
+
+
+def _or_unknown(count: int | None) -> str:
+    return "unknown" if count is None else str(count)
