@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -44,6 +45,9 @@ def run(holder: str, release: str) -> None:
     manager = ServiceManager(os.environ)
     name = holder or f"{socket.gethostname()}/pid-{os.getpid()}"
     telemetry.tally.failures = recall(os.environ)
+    # What is made from now on lives for one read: to look for cycles in it every 700 objects would be work in vain.
+    gc.freeze()
+    gc.set_threshold(50_000)
     try:
         if settings.metrics_listen:
             from router.endpoint import serve  # noqa: PLC0415 - who wants no metrics need not wait for their import

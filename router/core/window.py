@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from router.core.entry_id import age_ms
 from router.core.outcome import Outcome, Reason
-from router.core.policy import highest_score, rank_key, score
-from router.core.quick import QuickReader
+from router.core.policy import rank_key, score
+from router.core.quick import Sieve
 from router.core.signal import Ignored, RejectCode, Rejected, Signal, parse, signal_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Window:
         #: Score below which a signal of a symbol cannot be among the best that are kept.
         self._floors: dict[str, float] = {}
         self._prune_above = PRUNE_ABOVE
-        self._quick = QuickReader()
+        self._sieve = Sieve(settings.min_confidence)
         self._settings = settings
 
     def take(self, entries: Sequence[Entry], now_ms: int, now_s: float) -> list[Signal]:
@@ -119,22 +119,16 @@ class Window:
 
     def _take_quickly(self, entries: Sequence[Entry], now_ms: int, now_s: float) -> list[Signal]:
         """Sort entries that are neither stale nor audited; most are not good enough, and those cost least."""
-        read, floors, min_confidence = self._quick.read, self._floors, self._settings.min_confidence
+        through, passed_over = self._sieve.sift(entries, self._floors)
+        if passed_over:
+            self.outcomes[Outcome.NOT_CHOSEN] += passed_over
         reduce_only = []
-        not_chosen = 0
-        for entry_id, flat in entries:
-            attributes = read(flat)
+        for entry_id, flat, attributes in through:
             if attributes is None or attributes.reduce_only or attributes.side in _HOLD:
                 if (signal := self._sort(entry_id.decode(), flat, now_ms, now_s)) is not None:
                     reduce_only.append(signal)
-            elif (confidence := attributes.confidence) < min_confidence or (
-                highest_score(confidence) < floors.get(attributes.symbol, 0.0)
-            ):
-                not_chosen += 1
             else:
                 self._keep(signal_of(entry_id.decode(), attributes), now_ms, now_s)
-        if not_chosen:
-            self.outcomes[Outcome.NOT_CHOSEN] += not_chosen
         return reduce_only
 
     def _sort(self, entry_id: str, flat: list[bytes], now_ms: int, now_s: float) -> Signal | None:

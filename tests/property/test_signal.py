@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.core.quick import QuickReader
+from router.core.policy import score
+from router.core.quick import Sieve
 from router.core.signal import MAX_DETAIL_LENGTH, Ignored, RejectCode, Rejected, Signal, parse, signal_of
 
 NAMES = [
@@ -162,32 +163,37 @@ def test_the_payload_wins_over_flat_fields() -> None:
 
 
 def check_agreement(fields: dict[bytes, bytes]) -> bool:
-    """Assert that the quick way says what the rule says, or asks it; return whether it knew."""
+    """Assert that the sieve says what the rule says, or asks it; return whether it knew."""
     flat = [text for pair in fields.items() for text in pair]
-    reader = QuickReader()
-    for _ in range(2):  # the second time it remembers the fields
-        attributes = reader.read(flat)
-        if attributes is None:
-            return False
-        ruled = parse("1-1", fields)
-        if attributes.side in {"hold", "HOLD"}:
+    ruled = parse("1-1", fields)
+    sieve, knew = Sieve(min_confidence=0.5), True
+    for floors in ({}, {"BTCUSDT": 0.9, "btcusdt": 0.9}):  # the second time it remembers the fields
+        through, passed_over = sieve.sift([(b"1-1", flat)], floors)
+        assert 1 == len(through) + passed_over
+        if passed_over:
+            assert isinstance(ruled, Signal)
+            assert not ruled.reduce_only
+            assert ruled.confidence < 0.5 or score(ruled) < floors[ruled.symbol]
+        elif (attributes := through[0][2]) is None:
+            knew = False
+        elif attributes.side in {"hold", "HOLD"}:
             assert Ignored("1-1") == ruled
         else:
             assert ruled == signal_of("1-1", attributes)
-    return True
+    return knew
 
 
 FLAT = st.dictionaries(st.sampled_from([*NAMES[:-2], b"other"]), st.binary(max_size=20) | st.just(b"1"), max_size=4)
 
 
 @given(st.dictionaries(st.sampled_from([name.decode() for name in NAMES]), ODD_VALUES), FLAT)
-def test_the_quick_way_agrees_with_the_rule_on_odd_values(values: dict[str, Any], flat: dict[bytes, bytes]) -> None:
+def test_the_sieve_agrees_with_the_rule_on_odd_values(values: dict[str, Any], flat: dict[bytes, bytes]) -> None:
     """Whatever stands in payload and flat fields, in whatever types."""
     check_agreement({b"payload": _dumps({**GOOD, **values}), **flat})
 
 
 @given(st.binary(max_size=300), FLAT)
-def test_the_quick_way_agrees_with_the_rule_on_any_bytes(text: bytes, flat: dict[bytes, bytes]) -> None:
+def test_the_sieve_agrees_with_the_rule_on_any_bytes(text: bytes, flat: dict[bytes, bytes]) -> None:
     """Whatever the payload is."""
     check_agreement({b"payload": text, **flat})
 
@@ -207,6 +213,6 @@ def test_the_quick_way_agrees_with_the_rule_on_any_bytes(text: bytes, flat: dict
     ),
     st.sampled_from([b"", b"null", b"t-1"]),
 )
-def test_what_producers_write_is_read_the_quick_way(values: dict[str, Any], trace_id: bytes) -> None:
+def test_the_sieve_knows_what_producers_write(values: dict[str, Any], trace_id: bytes) -> None:
     """Attributes of the right types in a payload that comes first, ids beside it."""
     assert check_agreement({**payload(**values), b"source": b"ai", b"trace_id": trace_id, b"correlation_id": b"f-1"})
