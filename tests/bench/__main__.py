@@ -7,8 +7,10 @@ import inspect
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from tests.bench import choice, drain, growth, latency, memory, start
-from tests.bench.report import Figure, as_json, as_markdown
+from tests.bench.report import BARS, Figure, as_json, as_markdown
 from tests.bench.server import Server, running
 
 if TYPE_CHECKING:
@@ -45,10 +47,11 @@ def methods() -> dict[str, str]:
 @click.option("--only", type=click.Choice(list(PARTS)), help="Measure one part; nothing is written.")
 def main(rounds: int | None, only: str | None) -> None:
     """Measure, and write docs/benchmarks.json and .md unless it is only a look."""
-    figures = [Figure("machine", _machine(), "")]
+    figures: list[Figure] = []
     for part, (measure, usual) in PARTS.items():
         if only in {None, part}:
             with tempfile.TemporaryDirectory(prefix="router-bench-") as folder, running(Path(folder)) as server:
+                figures = figures or [Figure("machine", _machine(server), "")]
                 figures += measure(server, rounds or usual)
     text = as_json(figures)
     page = as_markdown(json.loads(text), methods())
@@ -56,23 +59,21 @@ def main(rounds: int | None, only: str | None) -> None:
         (DOCS / "benchmarks.json").write_text(text, encoding="utf-8")
         (DOCS / "benchmarks.md").write_text(page, encoding="utf-8")
     click.echo(page)
+    if only is None and (missing := BARS.keys() - {figure.name for figure in figures}):
+        raise click.ClickException(f"not measured: {', '.join(sorted(missing))}")
     sys.exit(any(figure.passes is False for figure in figures))
 
 
-def _machine() -> str:
+def _machine(server: Server) -> str:
     """Return what the figures depend on."""
-    cpu = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
+    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    models = re.findall(r"^model name\s*: (.+)$", cpuinfo, re.MULTILINE) or [platform.machine()]
     packages = ", ".join(f"{name} {version(name)}" for name in ("redis", "hiredis", "msgspec"))
+    memory_gb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
     return (
-        f"{os.cpu_count()} x {cpu}, Linux {platform.release()}, {platform.python_implementation()} "
-        f"{platform.python_version()}, {packages}"
+        f"{len(os.sched_getaffinity(0))} x {models[0]}, {memory_gb} GB, "
+        f"Linux {platform.release()}, Redis {server.client.info('server')['redis_version']} without persistence, "
+        f"CPython {platform.python_version()}, {packages}; {datetime.now(timezone.utc):%Y-%m-%d}"
     )
 
 

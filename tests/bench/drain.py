@@ -29,7 +29,7 @@ def measure(server: Server, rounds: int) -> list[Figure]:
     that the first read comes now (the router's is READY=1) to the moment when the group's cursor stands at the last
     signal and nothing is pending. The router commits windows of 0.25 s with a maximum age of a day; the wait for
     its last window counts. In each round everybody runs once, in every other round backwards; a ratio compares runs of
-    one round. Redis has one core, whoever reads has the other.
+    one round. Redis has one core, whoever reads has the other. Beyond the bar, 2.0 is the goal.
 
     The raw loop is `tests/bench/peers/raw_loop.py`: XREADGROUP COUNT 1000 with one read in flight, the acknowledgement
     and the next read in one write, sent before the reply that came is sorted.
@@ -40,7 +40,8 @@ def measure(server: Server, rounds: int) -> list[Figure]:
 def measure_peers(server: Server, rounds: int) -> list[Figure]:
     """Compare with what others built.
 
-    As above, with the same decoding and filter in every peer (`tests/bench/peers`); the C client looks at ids alone.
+    As above, with the same decoding and filter in every peer (`tests/bench/peers`); the C client looks at ids alone;
+    to be as fast is the goal.
     Slow ones read only the end of the same stream: FastStream 100,000, walrus 200,000, the publish-everything router
     (the lab's) 2,000 signals.
     """
@@ -62,7 +63,7 @@ def _compare(server: Server, rounds: int, part: str, others: Sequence[Contender]
     figures = [median(f"{part}: {name}", "signals/s", values) for name, values in {"router": own, **theirs}.items()]
     for other in others:
         ratios = [mine / its for mine, its in zip(own, theirs[other.name], strict=True)]
-        figures.append(median(f"{part}: router / {other.name}", "times", ratios, other.bar))
+        figures.append(median(f"{part}: router / {other.name}", "times", ratios))
     return figures
 
 

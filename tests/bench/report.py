@@ -6,18 +6,40 @@ from __future__ import annotations
 import json
 import operator
 import statistics
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+#: What must be reached, by the name of the figure; None where it is only told. Every run of all parts measures each.
+BARS: Final[dict[str, str | None]] = {
+    "drain: router / raw hiredis loop": ">= 1.5",
+    "peers: router / C client with three reads in flight": None,
+    "peers: router / FastStream batch subscriber": ">= 7",
+    "peers: router / walrus consumer group, batched": ">= 3.5",
+    "peers: router / publish-everything router": ">= 200",
+    "latency: p50 of 10,000 / of 10 signals": "<= 1.2",
+    "latency: p99 of 10,000 / of 10 signals": "<= 2",
+    "latency: window of 10,000 signals, p99": None,
+    "start: READY with 67,448 stale signals / with none": "<= 1.2",
+    "start: READY with 1,000,000 stale signals / with none": "<= 1.2",
+    "start: READY with no stale signals": "<= 0.3",
+    "start: READY with no stale signals / import of the five dependencies": "<= 1.5",
+    "memory: growth from 100,000 to 10,000,000 signals": "<= 1",
+    "choice: selected score / best possible, bursts of 13": "= 1.0",
+    "choice: selected score / best possible, steady flow": "= 1.0",
+    "growth: slope over signals offered a second": None,
+    "growth: slope over symbols": None,
+    "growth: slope over seconds of a window": None,
+    "growth: slope over signals of backlog": None,
+}
 _HOLDS: Final = {">=": operator.ge, "<=": operator.le, "=": operator.eq}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure. *name* begins with the part of the bench that measures it, *bar* is such as `>= 1.5` or None.
+    """One figure. *name* begins with the part of the bench that measures it.
 
     *rounds* holds what each round measured; *value* is their median unless it says something of all of them.
     """
@@ -25,8 +47,12 @@ class Figure:
     name: str
     value: float | str
     unit: str
-    bar: str | None = None
     rounds: tuple[float, ...] = ()
+
+    @property
+    def bar(self) -> str | None:
+        """What must be reached, such as `>= 1.5`; None where the figure is only told."""
+        return BARS.get(self.name)
 
     @property
     def passes(self) -> bool | None:
@@ -37,48 +63,60 @@ class Figure:
         return bool(_HOLDS[sign](self.value, float(limit)))
 
 
-def median(name: str, unit: str, rounds: Sequence[float], bar: str | None = None) -> Figure:
+def median(name: str, unit: str, rounds: Sequence[float]) -> Figure:
     """Return the median of *rounds* as a figure."""
-    return whole(name, unit, statistics.median(rounds), rounds, bar)
+    return whole(name, unit, statistics.median(rounds), rounds)
 
 
-def whole(name: str, unit: str, value: float, rounds: Sequence[float], bar: str | None = None) -> Figure:
+def whole(name: str, unit: str, value: float, rounds: Sequence[float]) -> Figure:
     """Return a figure of all rounds together, with each round's own beside it."""
-    return Figure(name, _rounded(value), unit, bar, tuple(map(_rounded, rounds)))
+    return Figure(name, _rounded(value), unit, tuple(map(_rounded, rounds)))
 
 
 def as_json(figures: Sequence[Figure]) -> str:
     """Return the list of {name, value, unit, bar, pass, rounds}."""
-    rows = [{**asdict(figure), "pass": figure.passes} for figure in figures]
-    order = ("name", "value", "unit", "bar", "pass", "rounds")
-    return json.dumps([{key: row[key] for key in order} for row in rows], indent=1, ensure_ascii=False) + "\n"
+    rows = [
+        {"name": f.name, "value": f.value, "unit": f.unit, "bar": f.bar, "pass": f.passes, "rounds": f.rounds}
+        for f in figures
+    ]
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
 
 
 def as_markdown(rows: Sequence[Mapping[str, Any]], methods: Mapping[str, str]) -> str:
     """Return the page for *rows* (as in the JSON); *methods* says of each part how it measures."""
+    facts = [f"{row['name']}: {row['value']}" for row in rows if isinstance(row["value"], str)]
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench` from `docs/benchmarks.json`; do not edit. A value is the median of its rounds.",
-        "Absolute figures belong to the machine named here; ratios compare neighbours in the same round.",
+        "Written by `make bench` from `docs/benchmarks.json`; do not edit. A value is the median of its rounds",
+        "unless its section says otherwise. Absolute figures belong to the machine; ratios compare runs of one round.",
         "",
-        *(f"{row['name']}: {row['value']}" for row in rows if row["name"] == "machine"),
+        *facts,
+        "",
+        "## Bars",
+        "",
+        "`make bench`; how each is measured stands in the section that its name begins with.",
+        "",
+        *_table([row for row in rows if row["bar"]]),
     ]
     for part, method in methods.items():
-        own = [row for row in rows if row["name"].startswith(f"{part}: ")]
+        own = [
+            {**row, "name": row["name"].removeprefix(f"{part}: ")}
+            for row in rows
+            if row["name"].startswith(f"{part}: ")
+        ]
         if own:
-            lines += ["", f"## {part}", "", f"`make bench ONLY={part}`", "", method, "", *_table(part, own)]
+            lines += ["", f"## {part}", "", f"`make bench ONLY={part}`", "", method, "", *_table(own)]
     return "\n".join(lines) + "\n"
 
 
-def _table(part: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    lines = ["| what | median | unit | min .. max | rounds | bar | |", "|---|---|---|---|---|---|---|"]
+def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = ["| what | value | unit | min .. max | rounds | bar | |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         rounds = row["rounds"]
         spread = f"{min(rounds):,g} .. {max(rounds):,g}" if rounds else ""
         verdict = {True: "reached", False: "**missed**", None: ""}[row["pass"]]
-        what = row["name"].removeprefix(f"{part}: ")
-        cells = (what, f"{row['value']:,g}", row["unit"], spread, str(len(rounds) or ""), row["bar"] or "", verdict)
+        cells = (row["name"], f"{row['value']:,g}", row["unit"], spread, str(len(rounds)), row["bar"] or "", verdict)
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

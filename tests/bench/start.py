@@ -41,16 +41,14 @@ def measure(server: Server, rounds: int) -> list[Figure]:
 
 
 def _figures(ready: dict[int, list[float]], imported: list[float]) -> list[Figure]:
-    bars = {0: "<= 0.3"}
-    figures = [
-        median(f"start: READY with {n:,} stale signals", "s", values, bars.get(n)) for n, values in ready.items()
-    ]
+    names = {n: f"READY with {n:,} stale signals" if n else "READY with no stale signals" for n in ready}
+    figures = [median(f"start: {names[count]}", "s", values) for count, values in ready.items()]
     figures.append(median("start: import of the five dependencies", "s", imported))
     for count in list(ready)[1:]:
         ratios = [one / other for one, other in zip(ready[count], ready[0], strict=True)]
-        figures.append(median(f"start: READY with {count:,} stale signals / with none", "times", ratios, "<= 1.2"))
+        figures.append(median(f"start: {names[count]} / with none", "times", ratios))
     ratios = [one / other for one, other in zip(ready[0], imported, strict=True)]
-    return [*figures, median("start: READY with none / import of the five dependencies", "times", ratios, "<= 1.5")]
+    return [*figures, median(f"start: {names[0]} / import of the five dependencies", "times", ratios)]
 
 
 def _ready_s(server: Server, prefix: str) -> float:
