@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from router.redis_io.acl import missing
 from router.redis_io.client import require_supported_server
-from router.redis_io.rights import commands, types
-from router.redis_io.scripts import Scripts, register
+from router.redis_io.rights import service, types
+from router.redis_io.scripts import Scripts
 
 if TYPE_CHECKING:
     import redis
@@ -34,10 +35,10 @@ def check(client: redis.Redis, settings: Settings, keys: Keys) -> Report:
         redis.RedisError: it does not answer, or refuses even to be asked.
     """
     version = require_supported_server(client)
+    problems = missing(client, settings, service(keys, settings))
+    if problems:
+        return Report(version, problems, [])
     Scripts(client, settings, keys).load()
-    wanted = commands(keys, settings)
-    denied = register(client, "allowed")(args=[msgspec.msgpack.encode(wanted)])
-    problems = [f"the user may not {' '.join(wanted[place - 1][:3])}: allow it in the ACL" for place in denied]
     for key, kind in types(keys).items():
         found = cast("bytes", client.type(key)).decode()
         if found not in {"none", kind}:

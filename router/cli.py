@@ -14,8 +14,10 @@ import redis
 
 from router.config import Settings, load
 from router.errors import RedisUnavailableError, RouterError, one_line
+from router.redis_io.acl import naming_rights
 from router.redis_io.client import connect
 from router.redis_io.keys import Keys, catalogue
+from router.redis_io.rights import deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,7 @@ USAGE_EXIT_CODE: Final = 64
 MODULES: Final = {
     "run": "service",
     "check": "service",
+    "acl": "service",
     "version": "service",
     "status": "operate",
     "capacity": "operate",
@@ -74,4 +77,6 @@ def redis_of_environment(retries: int = 2) -> Iterator[tuple[redis.Redis, Settin
     """Yield a client, the settings and the keys of this environment."""
     settings = load(os.environ)
     with contextlib.closing(connect(settings, retries)) as client:
-        yield client, settings, catalogue(settings)
+        keys = catalogue(settings)
+        with naming_rights(client, settings, deployment(keys, settings)):
+            yield client, settings, keys

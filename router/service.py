@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 import redis
 
 from router.errors import ConfigError, RedisUnavailableError, one_line
+from router.redis_io.acl import naming_rights
 from router.redis_io.client import connect, require_supported_server
 from router.redis_io.group import Group
 from router.redis_io.keys import catalogue
 from router.redis_io.reader import Reader
+from router.redis_io.rights import service
 from router.redis_io.scripts import Scripts, Standby
 from router.session import Session
 
@@ -85,7 +87,8 @@ class Service:
     def _serve(self) -> None:
         """Run one session from the first connection until told to stop, then give the lease back."""
         keys = catalogue(self._settings)
-        with contextlib.closing(connect(self._settings)) as client:
+        rights = service(keys, self._settings)
+        with contextlib.closing(connect(self._settings)) as client, naming_rights(client, self._settings, rights):
             require_supported_server(client)
             scripts = Scripts(client, self._settings, keys)
             scripts.load()

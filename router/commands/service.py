@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import platform
+import re
 import signal
 import socket
 import sys
@@ -19,11 +20,13 @@ import redis
 from router import __version__
 from router.cli import json_option, redis_of_environment
 from router.config import load
-from router.errors import RedisUnavailableError, RouterError
+from router.errors import ConfigError, RedisUnavailableError, RouterError
 from router.failures import recall, remember
 from router.log import open_log
 from router.notify import ServiceManager
+from router.redis_io.client import password_of
 from router.redis_io.keys import catalogue
+from router.redis_url import parse
 from router.service import AbandonError, Service
 from router.telemetry import Telemetry
 
@@ -79,6 +82,30 @@ def check(*, as_json: bool) -> None:
         raise RedisUnavailableError("\n".join(report.problems))
     if not as_json:
         click.echo(f"ok: settings, Redis {report.redis_version}, rights, scripts")
+
+
+@click.command()
+@click.option("--user", default="", help="Name of the user; default: the one in ROUTER_REDIS_URL, or quantum-router.")
+@click.option(
+    "--for", "role", type=click.Choice(["service", "deployment"]), default="service", show_default=True,
+    help="Who logs in: the service alone, or whoever deploys and operates it.",
+)  # fmt: skip
+@click.option("--file", "as_file", is_flag=True, help="Print lines of an ACL file instead of commands.")
+def acl(user: str, role: str, *, as_file: bool) -> None:
+    """Print the Redis user with exactly the rights needed, and `default` off; asks nothing, changes nothing."""
+    from router.redis_io.acl import users  # noqa: PLC0415 - the service starts quicker without it
+    from router.redis_io.rights import deployment, service  # noqa: PLC0415
+
+    settings = load(os.environ)
+    name = user or parse(settings.redis_url).user or "quantum-router"
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
+        raise click.UsageError("--user must be 1 to 64 letters, digits and ._-")
+    password = password_of(settings)
+    if password is None:
+        raise ConfigError(["ROUTER_REDIS_PASSWORD_FILE is not set: name the file with the user's password in it"])
+    rights = (service if role == "service" else deployment)(catalogue(settings), settings)
+    for rules in users(name, password, rights):
+        click.echo(f"{'user' if as_file else 'ACL SETUSER'} {rules}")
 
 
 @click.command()

@@ -42,10 +42,9 @@ def connect(settings: Settings, retries: int = 2) -> redis.Redis:
     for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
         if name in url.options:
             _readable("ROUTER_REDIS_URL", name, Path(str(url.options[name])))
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     options: dict[str, Any] = {
         "username": url.user or None,
-        "password": read_password("ROUTER_REDIS_PASSWORD_FILE", settings.redis_password_file, credentials),
+        "password": password_of(settings),
         "db": url.db,
         "retry": Retry(ExponentialBackoff(cap=0.25, base=0.05), retries),
         "client_name": "quantum-router",
@@ -53,26 +52,32 @@ def connect(settings: Settings, retries: int = 2) -> redis.Redis:
     }
     if url.path:
         return _client(SOCKET_TIMEOUT_S, unix_socket_path=url.path, **options)
-    host, port = _master(url, settings, credentials) if url.service else url.hosts[0]
+    host, port = _master(url, settings) if url.service else url.hosts[0]
     return _client(SOCKET_TIMEOUT_S, host=host, port=port, **options)
 
 
-def read_password(setting: str, name: str, credentials_directory: str | None) -> str | None:
+def password_of(settings: Settings) -> str | None:
+    """Return the password of the Redis user, None when the settings name no file with one; raises ConfigError."""
+    return _password("ROUTER_REDIS_PASSWORD_FILE", settings.redis_password_file)
+
+
+def _password(setting: str, name: str) -> str | None:
     """Return the password from the file *name* that *setting* gives, or None when it names none.
 
-    A relative name is a systemd credential: it is looked up in *credentials_directory*.
+    A relative name is a systemd credential: it is looked up where systemd has put this unit's.
 
     Raises:
         ConfigError: the file cannot be read or is empty. Only a path is named: another text may be the password itself.
     """
     if not name:
         return None
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if not name.startswith("/"):
-        if credentials_directory is None:
+        if credentials is None:
             raise ConfigError([f"{setting} names a systemd credential, and there are none here: give an absolute path"])
-        if not (Path(credentials_directory) / name).is_file():
+        if not (Path(credentials) / name).is_file():
             raise ConfigError([f"{setting} names no credential of this unit: give LoadCredential= or an absolute path"])
-    path = Path(credentials_directory or "/") / name
+    path = Path(credentials or "/") / name
     try:
         password = _readable(setting, "it", path).decode().strip()
     except UnicodeDecodeError:
@@ -104,10 +109,9 @@ def _tls(url: RedisUrl) -> dict[str, Any]:
     return {"ssl": True, **url.options} if url.tls else {}
 
 
-def _master(url: RedisUrl, settings: Settings, credentials: str | None) -> tuple[str, int]:
+def _master(url: RedisUrl, settings: Settings) -> tuple[str, int]:
     """Return the address of the master that the first sentinel to answer names."""
-    name = settings.sentinel_password_file
-    password = read_password("ROUTER_SENTINEL_PASSWORD_FILE", name, credentials)
+    password = _password("ROUTER_SENTINEL_PASSWORD_FILE", settings.sentinel_password_file)
     reasons = []
     for host, port in url.hosts:
         options = {"password": password, "retry": Retry(NoBackoff(), 0), "decode_responses": True, **_tls(url)}

@@ -1,68 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the router must be able to do in Redis: one list of commands on keys, and the type of each key."""
+"""What the router must be able to do in Redis: the one list that `check` asks about and `acl` makes users of.
+
+A right is a command on keys. In an ACL it becomes part of a selector of its own, so that DEL on one key is no DEL on
+another (Redis 7.0, `ACL SETUSER`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from router.redis_url import parse
 
 if TYPE_CHECKING:
     from router.config import Settings
     from router.redis_io.keys import Keys
 
-Command = tuple[str, ...]
+#: Commands whose subcommands have rights of their own.
+_CONTAINERS: Final = {"CLIENT", "SCRIPT", "XGROUP", "XINFO"}
+#: What a command does to its key, as COMMAND GETKEYSANDFLAGS has it; all others only write.
+_READING: Final = (
+    {"EXISTS", "GET", "HGET", "HGETALL", "HMGET", "MGET", "PTTL", "SMEMBERS", "TTL", "TYPE"}
+    | {"XINFO", "XLEN", "XPENDING", "XRANGE", "XREAD", "XREVRANGE", "ZCOUNT", "ZRANGE"}
+)  # fmt: skip
+_BOTH: Final = {"EVALSHA", "HINCRBY"}
 
 
-def commands(keys: Keys, settings: Settings) -> list[Command]:
-    """Return every command that the service sends or its scripts call, each in a form that an ACL can judge."""
-    group, execution, dedup = settings.group, settings.execution_group, keys.dedup("any")
-    return [
-        ("INFO", "server"),
-        ("TIME",),
-        ("SCRIPT", "LOAD", "return 1"),
-        ("EVALSHA", "0" * 40, "1", keys.lease),
-        ("XGROUP", "CREATE", keys.signals, group, "0", "MKSTREAM"),
-        ("XGROUP", "SETID", keys.signals, group, "0"),
-        ("XINFO", "GROUPS", keys.signals),
-        ("XINFO", "STREAM", keys.signals),
-        ("XREAD", "STREAMS", keys.signals, "0"),
-        ("XRANGE", keys.signals, "-", "+"),
-        ("XREVRANGE", keys.signals, "+", "-"),
-        ("XPENDING", keys.signals, group),
-        ("XACK", keys.signals, group, "0-0"),
-        ("XADD", keys.intents, "MAXLEN", "~", "1", "*", "data", ""),
-        ("XLEN", keys.intents),
-        ("XRANGE", keys.intents, "-", "+"),
-        ("XINFO", "GROUPS", keys.intents),
-        ("XPENDING", keys.intents, execution),
-        ("XADD", keys.rejects, "MAXLEN", "~", "1", "*", "id", ""),
-        ("GET", keys.open_orders),
-        ("GET", keys.kill),
-        ("EXISTS", keys.halt),
-        ("HSET", keys.halt, "reason", ""),
-        ("GET", dedup),
-        ("MGET", dedup),
-        ("SET", dedup, "", "PX", "1"),
-        ("SMEMBERS", keys.inflight),
-        ("SADD", keys.inflight, "0-0"),
-        ("SREM", keys.inflight, "0-0"),
-        ("HINCRBY", keys.outcomes, "published", "0"),
-        ("HSET", keys.last_window, "event", ""),
-        ("ZADD", keys.recent, "0", ""),
-        ("ZCOUNT", keys.recent, "0", "0"),
-        ("ZREMRANGEBYSCORE", keys.recent, "0", "0"),
-        ("ZADD", keys.repeats, "0", ""),
-        ("ZRANGE", keys.repeats, "0", "-1"),
-        ("ZREMRANGEBYSCORE", keys.repeats, "0", "0"),
-        ("HMGET", keys.epoch, "epoch"),
-        ("HGET", keys.epoch, "epoch"),
-        ("HSET", keys.epoch, "epoch", "0"),
-        ("HMGET", keys.lease, "holder"),
-        ("HSET", keys.lease, "holder", ""),
-        ("PTTL", keys.lease),
-        ("PEXPIRE", keys.lease, "1"),
-        ("DEL", keys.lease),
-        ("TYPE", keys.intents),
-    ]
+@dataclass(frozen=True)
+class Right:
+    """A command on *keys* (patterns; none for a command without): *words* are an example that an ACL can judge."""
+
+    words: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """The command as ACL rules name it, such as `xinfo|groups`."""
+        return "|".join(self.words[: 2 if self.words[0] in _CONTAINERS else 1]).lower()
+
+    @property
+    def reads(self) -> bool:
+        """Whether it needs the right to read its keys."""
+        return self.words[0] in _READING | _BOTH or self.words[-1] == "GET"  # SET that returns the old value
+
+    @property
+    def writes(self) -> bool:
+        """Whether it needs the right to write its keys."""
+        return self.words[0] not in _READING
+
+    def __str__(self) -> str:
+        """Return it as a person reads it: the command and its key."""
+        return " ".join([self.command.replace("|", " ").upper(), *self.keys[:1]])
+
+
+def service(keys: Keys, settings: Settings) -> list[Right]:
+    """Return every right of the service: what it sends, and what its scripts call, which Redis judges one by one."""
+    group, execution, dedup = settings.group, settings.execution_group, keys.dedup_pattern
+    rights = _on("", ["INFO server", "TIME", "SCRIPT LOAD x", "CLIENT SETNAME x"])
+    if parse(settings.redis_url).db:
+        rights += _on("", ["SELECT 0"])
+    reading_signals = ["XREAD STREAMS @ 0", "XRANGE @ - +", "XREVRANGE @ + -", "XINFO STREAM @", "XINFO GROUPS @"]
+    pending = [f"XPENDING @ {group}", f"XACK @ {group} 0-0"]
+    cursor = [f"XGROUP CREATE @ {group} 0 MKSTREAM", f"XGROUP SETID @ {group} 0"]
+    on = {
+        keys.signals: [*reading_signals, *pending, *cursor],
+        keys.intents: ["XADD @ * data x", "XLEN @", "XRANGE @ - +", "XINFO GROUPS @", f"XPENDING @ {execution}"],
+        keys.rejects: ["XADD @ * id x"],
+        keys.open_orders: ["GET @"],
+        keys.kill: ["GET @"],
+        keys.halt: ["EXISTS @", "HSET @ reason x"],
+        keys.inflight: ["SMEMBERS @", "SADD @ 0-0", "SREM @ 0-0"],
+        keys.outcomes: ["HINCRBY @ published 0"],
+        keys.last_window: ["HSET @ event x"],
+        keys.recent: ["ZADD @ 0 x", "ZCOUNT @ 0 0", "ZREMRANGEBYSCORE @ 0 0"],
+        keys.repeats: ["ZADD @ 0 x", "ZRANGE @ 0 -1", "ZREMRANGEBYSCORE @ 0 0"],
+        keys.epoch: ["HGET @ epoch", "HMGET @ epoch", "HSET @ epoch 0"],
+        keys.lease: ["HMGET @ holder", "HSET @ holder x", "PTTL @", "PEXPIRE @ 1", "DEL @"],
+    }
+    for key, commands in on.items():
+        rights += _on(key, [*commands, "TYPE @"])
+    rights += _on(dedup, ["GET @", "MGET @", "SET @ x PX 1"])
+    # A script must be allowed every key that it is given, whatever it does with it.
+    scripted = (*on, dedup)
+    rights.append(Right(("EVALSHA", "0" * 40, str(len(scripted)), *scripted), scripted))
+    return rights
+
+
+def deployment(keys: Keys, settings: Settings) -> list[Right]:
+    """Return every right of who deploys and operates: the service's, and those of the other commands."""
+    on = {
+        "": ["PING", "SCAN 0"],
+        keys.signals: ["EXISTS @"],
+        keys.intents: ["EXISTS @", "XINFO STREAM @"],
+        keys.open_orders: ["SET @ 0", "SET @ 0 GET"],
+        keys.safe_mode: ["GET @"],
+        keys.governor("*"): ["GET @", "TTL @"],
+    }
+    return service(keys, settings) + [right for key, commands in on.items() for right in _on(key, commands)]
 
 
 def types(keys: Keys) -> dict[str, str]:
@@ -82,3 +116,26 @@ def types(keys: Keys) -> dict[str, str]:
         keys.recent: "zset",
         keys.repeats: "zset",
     }
+
+
+def rules(rights: list[Right]) -> str:
+    """Return *rights* as ACL rules: commands without a key, then a selector for each key with its commands."""
+    commands: dict[tuple[str, ...], list[Right]] = {}
+    for right in rights:
+        commands.setdefault(right.keys, []).append(right)
+    selectors: list[str] = []
+    for keys, group in commands.items():
+        allowed = [f"+{command}" for command in dict.fromkeys(right.command for right in group)]
+        if not keys:
+            selectors.insert(0, " ".join(allowed))
+            continue
+        access = ("R" if any(r.reads for r in group) else "") + ("W" if any(r.writes for r in group) else "")
+        mark = "~" if access == "RW" else f"%{access}~"
+        selectors.append(f"({' '.join([mark + key for key in keys] + allowed)})")
+    return " ".join(selectors)
+
+
+def _on(key: str, commands: list[str]) -> list[Right]:
+    """Return rights on *key*, which stands as `@` in each of *commands*."""
+    examples = [tuple(key if word == "@" else word for word in command.split()) for command in commands]
+    return [Right(words, (key,) if key else ()) for words in examples]

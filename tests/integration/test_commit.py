@@ -15,7 +15,7 @@ import router.redis_io
 from router.config import Settings
 from router.redis_io.client import connect
 from router.redis_io.keys import catalogue
-from router.redis_io.rights import commands
+from router.redis_io.rights import service
 from router.redis_io.scripts import Commit, Intent, Lease, Scripts, Standby
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def test_a_foreign_member_of_the_in_flight_set_is_dropped(bench: Bench) -> None:
 
 def test_check_asks_for_every_command_that_a_script_calls() -> None:
     """The list of rights and the scripts cannot drift apart."""
-    asked = {command[0] for command in commands(catalogue(Settings()), Settings())}
+    asked = {right.words[0] for right in service(catalogue(Settings()), Settings())}
     for path in LUA.glob("*.lua"):
         called = set(re.findall(r"redis\.p?call\('([A-Z]+)'", path.read_text(encoding="utf-8")))
         assert called <= asked, path.name

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The least-privileged user that `router acl` prints, on a real Redis with `default` off."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from router.check import check
+from router.config import load
+from router.errors import RedisUnavailableError
+from router.redis_io.acl import naming_rights
+from router.redis_io.client import connect
+from router.redis_io.keys import catalogue
+from router.redis_io.rights import deployment, rules, service
+from tests.integration.conftest import FAST, Market, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.integration.conftest import RedisServer, RouterProcess
+
+PASSWORD = "planted-s3cret"
+#: A prefix and renamed keys, so that nothing is allowed by its usual name alone.
+RENAMED = {"ROUTER_KEY_PREFIX": "desk2:", "ROUTER_SIGNAL_STREAM": "decisions", "ROUTER_GROUP": "r2"}
+DANGEROUS = """
+DEL {intents} | DEL {signals} | DEL {kill} | DEL {halt} | DEL {open_orders} | DEL {epoch} | UNLINK {intents}
+SET {kill} GO | SET {open_orders} 0 | INCR {open_orders} | GETDEL {open_orders} | SET {safe_mode} 0 | RENAME {intents} x
+XADD {signals} * payload x | XTRIM {intents} MAXLEN 0 | XTRIM {signals} MAXLEN 0 | XDEL {intents} 0-1
+XSETID {intents} 0-1 | XGROUP DESTROY {signals} r2 | XGROUP CREATE {intents} g 0 | XGROUP SETID {intents} g 0
+XGROUP DELCONSUMER {signals} r2 x | XREADGROUP GROUP r2 x STREAMS {signals} > | XACK {intents} g 0-1
+XCLAIM {signals} r2 x 0 0-1 | HDEL {halt} reason | HDEL {epoch} epoch | EXPIRE {intents} 1 | PERSIST {lease} | FLUSHALL
+FLUSHDB | SWAPDB 0 1 | GET secret | SET secret x | GET quantum:kill | SET quantum:state:open_orders 0 | KEYS * | SCAN 0
+RANDOMKEY | DBSIZE | CONFIG GET maxmemory | CONFIG SET maxmemory 1 | CONFIG REWRITE | DEBUG SLEEP 0 | SHUTDOWN NOSAVE
+SAVE | BGSAVE | SCRIPT FLUSH | SCRIPT KILL | EVAL return(1) 0 | EVALSHA x 1 secret | FUNCTION FLUSH | FCALL f 0
+ACL SETUSER x on | ACL LIST | ACL WHOAMI | CLIENT KILL TYPE normal | CLIENT LIST | CLIENT PAUSE 1 | MONITOR
+SUBSCRIBE x | PUBLISH x y | REPLICAOF NO ONE | MIGRATE h 1 k 0 1 | RESTORE k 0 x | DUMP {intents} | MODULE LIST
+SLOWLOG GET | LATENCY RESET | MULTI | WAIT 0 1 | COMMAND | MEMORY USAGE {intents} | OBJECT ENCODING {intents}
+"""
+
+
+def run_router(url: str, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the router to its end."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")}
+    environment = {**inherited, **FAST, "ROUTER_REDIS_URL": url, **environ}
+    command = [sys.executable, "-m", "router", *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.fixture
+def login(redis_server: RedisServer, tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """Make the users that `router acl` prints, and return the settings of a router that logs in so."""
+    secret = tmp_path / "password"
+    secret.write_text(f"{PASSWORD}\n", encoding="utf-8")
+    admin: Any = redis_server.client
+    admin.execute_command("ACL", "SETUSER", "admin", "on", "nopass", "~*", "&*", "+@all")
+    admin.connection_pool.connection_kwargs.update(username="admin", password="any")
+    admin.connection_pool.disconnect()
+
+    def make(role: str = "service", **environ: str) -> dict[str, str]:
+        settings = {"url": f"unix://desk@{redis_server.socket}", "ROUTER_REDIS_PASSWORD_FILE": str(secret), **environ}
+        printed = run_router(settings["url"], "acl", "--for", role, **{k: v for k, v in settings.items() if k != "url"})
+        assert 0 == printed.returncode, printed.stderr
+        assert PASSWORD not in printed.stdout
+        for line in printed.stdout.splitlines():
+            admin.execute_command(*line.split())
+        return settings
+
+    return make
+
+
+def as_user(server: RedisServer) -> Any:
+    """A client that is logged in as the router's user."""
+    return redis.Redis(unix_socket_path=str(server.socket), username="desk", password=PASSWORD, protocol=2)
+
+
+def refused(client: Any, *words: str) -> bool:
+    """Whether Redis refuses *words* for want of rights."""
+    try:
+        client.execute_command(*words)
+    except redis.exceptions.NoPermissionError:
+        return True
+    except redis.ResponseError as error:
+        return "DEBUG command not allowed" in str(error)  # by the server's own setting; else wrong in another way
+    return False
+
+
+@pytest.mark.parametrize("renamed", [{}, RENAMED], ids=["as shipped", "prefix and other names"])
+def test_the_whole_service_works_as_that_user(
+    redis_server: RedisServer,
+    login: Callable[..., dict[str, str]],
+    start_router: Callable[..., RouterProcess],
+    renamed: dict[str, str],
+) -> None:
+    """Adoption of pending entries, windows, rejects, reduce-only, in-flight, restart: nothing is refused."""
+    keys = catalogue(load(renamed))
+    settings = login(**renamed)
+    desk: Any = redis_server.client
+    desk.set(keys.open_orders, 0)
+    desk.xgroup_create(keys.intents, "quantum:group:execution:trade.intent", mkstream=True)
+    payloads = [
+        '{"symbol":"A","side":"buy","confidence":0.9,"quantity":1}',
+        '{"symbol":"B","side":"sell","confidence":0.8,"quantity":1,"reduce_only":true}',
+        "rubbish",
+    ]
+    desk.xgroup_create(keys.signals, renamed.get("ROUTER_GROUP", "router"), "0", mkstream=True)
+    desk.xadd(keys.signals, {"payload": payloads[0]})
+    desk.xreadgroup(renamed.get("ROUTER_GROUP", "router"), "old", {keys.signals: ">"})
+    for _ in range(2):
+        router = start_router(**settings)
+        for payload in payloads:
+            desk.xadd(keys.signals, {"payload": payload})
+        router.wait_for("INTENT_PUBLISHED", count=2)
+        eventually(lambda: desk.xlen(keys.rejects), "the reject")
+        desk.set(keys.kill, "HALT")
+        router.wait_for("HALTED")
+        desk.delete(keys.kill)
+        assert 0 == router.stop()
+        assert not router.events("REDIS_UNAVAILABLE"), router.log
+    assert [] == [entry for entry in desk.acl_log() if entry["username"] == "desk"]
+
+
+def test_check_asks_for_nothing_that_the_user_lacks(login: Callable[..., dict[str, str]]) -> None:
+    """The printed user passes `router check`, whatever the number of the database and the names of the keys."""
+    settings = login(**RENAMED)
+    url = settings.pop("url") + "?db=3"
+    settings = {**login(**RENAMED, ROUTER_REDIS_URL=url), "ROUTER_REDIS_URL": url}
+    done = run_router(settings.pop("url"), "check", **settings)
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_the_deployment_s_user_may_all_that_its_commands_need(
+    login: Callable[..., dict[str, str]], market: Market
+) -> None:
+    """Each command of deployment and operation runs as the user that is printed for it."""
+    market.signal()
+    settings = login("deployment")
+    url = settings.pop("url")
+    for words in (
+        ["check"],
+        ["capacity", "--create"],
+        ["capacity", "--force", "3"],
+        ["capacity", "--add", "-1"],
+        ["snapshot", "--unit", "none.service", "--json"],
+    ):
+        done = run_router(url, *words, **settings)
+        assert (0, "") == (done.returncode, done.stderr), words
+
+
+def test_what_could_do_harm_is_refused(redis_server: RedisServer, login: Callable[..., dict[str, str]]) -> None:
+    """The service's user can neither destroy, nor forge, nor look elsewhere."""
+    login(**RENAMED)
+    keys, client = vars(catalogue(load(RENAMED))), as_user(redis_server)
+    commands = [command.split() for line in DANGEROUS.strip().splitlines() for command in line.split("|")]
+    assert [] == [words for words in commands if not refused(client, *(word.format(**keys) for word in words))]
+
+
+def test_default_is_off(redis_server: RedisServer, login: Callable[..., dict[str, str]]) -> None:
+    """Who gives no name is not let in, so that a mistyped login does not go on as somebody else."""
+    login()
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis(unix_socket_path=str(redis_server.socket), protocol=2).ping()
+
+
+def test_the_access_that_is_rendered_is_what_redis_demands(redis_server: RedisServer) -> None:
+    """Reading and writing of each right are as in Redis' own table of commands; what does neither counts as reading."""
+    admin: Any = redis_server.client
+    settings = load({})
+    for right in deployment(catalogue(settings), settings):
+        for _, flags in admin.execute_command("COMMAND GETKEYSANDFLAGS", *right.words) if right.keys else []:
+            writes = bool({"update", "insert", "delete"} & set(flags))
+            assert (writes, "access" in flags or not writes) == (right.writes, right.reads), right
+
+
+def test_each_right_that_is_missing_is_named_with_the_rule_that_allows_it(
+    redis_server: RedisServer, login: Callable[..., dict[str, str]]
+) -> None:
+    """Without any one right `check` names command, key and ACL rule; with that rule it has nothing to say."""
+    admin: Any = redis_server.client
+    environ = login()
+    settings = load({**environ, "ROUTER_REDIS_URL": environ.pop("url")})
+    keys = catalogue(settings)
+    rights = service(keys, settings)
+
+    def problems() -> list[str]:
+        with contextlib.closing(connect(settings)) as client:
+            try:
+                with naming_rights(client, settings, rights):
+                    return check(client, settings, keys).problems
+            except RedisUnavailableError as error:
+                return str(error).splitlines()
+
+    for lacking in rights:
+        rest = [right for right in rights if right != lacking]
+        admin.execute_command("ACL", "SETUSER", "desk", "clearselectors", "-@all", *rules(rest).split())
+        (line,) = problems()
+        assert line.startswith(f"the user 'desk' may not {lacking}: ACL SETUSER desk ")
+        admin.execute_command(*line.partition(": ")[2].split())
+        assert [] == problems(), lacking
+
+
+def test_a_right_that_is_lost_while_running_is_named_until_it_is_given_back(
+    redis_server: RedisServer,
+    login: Callable[..., dict[str, str]],
+    start_router: Callable[..., RouterProcess],
+    market: Market,
+) -> None:
+    """The service tells which rule is missing, publishes nothing, and goes on by itself once it is allowed."""
+    admin: Any = redis_server.client
+    environ = login()
+    settings = load({})
+    rights = service(catalogue(settings), settings)
+    router = start_router(**environ)
+    router.wait_for("ACTIVE")
+    for word in ("XADD", "HINCRBY", "SMEMBERS"):
+        rest = [right for right in rights if right.words[0] != word]
+        admin.execute_command("ACL", "SETUSER", "desk", "clearselectors", "-@all", *rules(rest).split())
+        seen = len(router.events("ACTIVE"))
+        market.signal()
+        router.wait_for("REDIS_UNAVAILABLE", count=1 + len(router.events("REDIS_UNAVAILABLE")))
+        assert f"may not {word} quantum:" in router.events("REDIS_UNAVAILABLE")[-1]["MESSAGE"], router.log
+        admin.execute_command("ACL", "SETUSER", "desk", "clearselectors", "-@all", *rules(rights).split())
+        router.wait_for("ACTIVE", count=seen + 1)
