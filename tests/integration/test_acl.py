@@ -101,7 +101,7 @@ def test_the_whole_service_works_as_that_user(
 ) -> None:
     """Adoption of pending entries, windows, rejects, reduce-only, in-flight, restart: nothing is refused."""
     keys = catalogue(load(renamed))
-    settings = login(**renamed)
+    settings = login(**renamed, ROUTER_REPEAT_LIMIT="1000", ROUTER_MAX_INTENTS_PER_HOUR="1000")
     desk: Any = redis_server.client
     desk.set(keys.open_orders, 0)
     desk.xgroup_create(keys.intents, "quantum:group:execution:trade.intent", mkstream=True)
