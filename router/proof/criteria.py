@@ -131,11 +131,15 @@ def reduction(before: Snapshot, after: Soaked, limits: Thresholds) -> Finding:
     return Finding(Status.INCONCLUSIVE, f"{shown}: too few to tell", numbers)
 
 
+#: What the router logs when the approval gate or the limit per hour kept signals from being published.
+_HOLDS_BACK: Final = ("APPROVAL_DENIED", "LIMIT_REACHED")
+
+
 def not_silent(_before: Snapshot, after: Soaked, limits: Thresholds) -> Finding:
     """Intents appeared, or else nothing that had to be published came in.
 
     Signals count against a silent router when every look from the one before them until their window was surely over
-    had room for them.
+    had room for them. What the desk's own gate or limits held back proves nothing, either way.
     """
     if after.trading_state is not TradingState.ACTIVE:
         return Finding(Status.INCONCLUSIVE, _not_active(after.trading_state))
@@ -143,6 +147,10 @@ def not_silent(_before: Snapshot, after: Soaked, limits: Thresholds) -> Finding:
     numbers = {"intents": len(after.intents_ms), "eligible_with_free_slots": missed}
     if after.intents_ms:
         return Finding(Status.PASSED, f"{len(after.intents_ms)} intents published", numbers)
+    held_back = {name: n for name in _HOLDS_BACK if (n := (after.events or {}).get(name))}
+    if missed and held_back:
+        told = ", ".join(f"{name} {n} times" for name, n in held_back.items())
+        return Finding(Status.INCONCLUSIVE, f"nothing published: the router logged {told}", numbers | held_back)
     if missed:
         return Finding(Status.FAILED, f"nothing published, while {missed} eligible signals met free slots", numbers)
     return Finding(Status.INCONCLUSIVE, "no eligible signal met free slots", numbers)

@@ -124,6 +124,15 @@ def test_silent_fails(make_after: Make, make_look: Make) -> None:
     assert (found.status, found.numbers["eligible_with_free_slots"]) == (Status.FAILED, 19)
 
 
+@pytest.mark.parametrize("event", ["APPROVAL_DENIED", "LIMIT_REACHED"])
+def test_silence_that_the_desk_asked_for_proves_nothing(make_after: Make, make_look: Make, event: str) -> None:
+    """An approval gate that says no, or a full hour, is no fault of the release, and no proof of it either."""
+    looks = [make_look(at_ms=at_ms, eligible_since_last=1) for at_ms in range(0, 8_000, 1_000)]
+    found = _silent(make_after, looks, events={event: 3})
+    assert Status.INCONCLUSIVE is found.status
+    assert f"{event} 3 times" in found.detail
+
+
 def test_one_intent_is_not_silent(make_before: Make, make_after: Make) -> None:
     """A single intent of the release is enough."""
     assert Status.PASSED is criteria.not_silent(make_before(), make_after(intents_ms=[5_000]), LIMITS).status
