@@ -30,6 +30,8 @@ MODULES: Final = {
     "acl": "service",
     "version": "service",
     "status": "operate",
+    "halt": "operate",
+    "resume": "operate",
     "capacity": "operate",
     "snapshot": "proof",
     "soak": "proof",

@@ -4,16 +4,22 @@
 from __future__ import annotations
 
 import os
+import pwd
+import socket
 import sys
 import time
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 import redis
 
 from router.cli import json_option, redis_of_environment
+from router.core.policy import TradingState
 from router.errors import one_line
+from router.printable import printable
+from router.redis_io import halt as halting
 from router.redis_io.capacity import change_open_orders
 from router.status import lines, look
 
@@ -23,6 +29,57 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks of `status --watch`.
 WATCH_S = 1.0
+
+#: Characters of a reason to halt.
+MAX_REASON_LENGTH = 200
+
+
+def _reason(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    text = value.strip()
+    if 0 < len(text) <= MAX_REASON_LENGTH and text.isprintable():
+        return text
+    raise click.BadParameter(f"must be 1 to {MAX_REASON_LENGTH} characters that print")
+
+
+@click.command()
+@click.option("--reason", required=True, callback=_reason, help="Why, for whoever finds the router halted.")
+@json_option
+def halt(*, reason: str, as_json: bool) -> None:
+    """Publish nothing from now on, whatever the router does, until `router resume`."""
+    with redis_of_environment() as (client, settings, keys):
+        new, held = halting.halt(client, settings, keys, reason, _person())
+    _tell({"new": new, **msgspec.to_builtins(held)}, f"{'halted' if new else 'halted already'} {_shown(held)}", as_json)
+
+
+@click.command()
+@json_option
+def resume(*, as_json: bool) -> None:
+    """End our own halt, by whom it ever was. The desk's kill switch is left alone."""
+    with redis_of_environment() as (client, settings, keys):
+        ended, state = halting.resume(client, settings, keys, _person())
+    if state is not TradingState.ACTIVE:
+        allowed = "only reduce-only signals pass" if state is TradingState.REDUCE else "nothing is published"
+        click.echo(f"warning: {keys.kill} says {state.value}, so {allowed} until the desk changes it", err=True)
+    facts = {"resumed": ended is not None, "state": state.value, "halt": msgspec.to_builtins(ended)}
+    _tell(facts, "was not halted" if ended is None else f"resumed; was halted {_shown(ended)}", as_json)
+
+
+def _tell(facts: dict[str, Any], text: str, as_json: bool) -> None:  # noqa: FBT001 - as the option is named
+    click.echo(msgspec.json.encode(facts) if as_json else text)
+
+
+def _shown(held: halting.Halt) -> str:
+    since = "" if held.when_ms is None else f" since {datetime.fromtimestamp(held.when_ms / 1000, timezone.utc):%FT%TZ}"
+    return f"by {printable(held.who)}{since}: {printable(held.reason)}"
+
+
+def _person() -> str:
+    """Return who runs this command, as user@host: the one behind sudo, if it was used."""
+    try:
+        user = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 @click.command()

@@ -74,6 +74,7 @@ def service(keys: Keys, settings: Settings) -> list[Right]:
         keys.last_window: ["HSET @ event x"],
         keys.recent: ["ZADD @ 0 x", "ZCOUNT @ 0 0", "ZREMRANGEBYSCORE @ 0 0"],
         keys.repeats: ["ZADD @ 0 x", "ZRANGE @ 0 -1", "ZREMRANGEBYSCORE @ 0 0"],
+        keys.audit: ["XADD @ * event x"],
         keys.epoch: ["HGET @ epoch", "HMGET @ epoch", "HSET @ epoch 0"],
         keys.lease: ["HMGET @ holder", "HSET @ holder x", "PTTL @", "PEXPIRE @ 1", "DEL @"],
     }
@@ -93,6 +94,8 @@ def deployment(keys: Keys, settings: Settings) -> list[Right]:
         keys.signals: ["EXISTS @"],
         keys.intents: ["EXISTS @", "XINFO STREAM @"],
         keys.open_orders: ["SET @ 0", "SET @ 0 GET"],
+        keys.halt: ["HMGET @ reason", "DEL @"],
+        keys.repeats: ["DEL @"],
         keys.safe_mode: ["GET @"],
         keys.governor("*"): ["GET @", "TTL @"],
     }
@@ -115,6 +118,7 @@ def types(keys: Keys) -> dict[str, str]:
         keys.last_window: "hash",
         keys.recent: "zset",
         keys.repeats: "zset",
+        keys.audit: "stream",
     }
 
 

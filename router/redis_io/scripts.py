@@ -212,11 +212,13 @@ class Scripts:
         return int(self._settings.lease_ttl_s * 1000)
 
 
-def register(client: redis.Redis, name: str) -> Script:
+def register(client: redis.Redis, name: str, flags: str = "") -> Script:
     """Return the script of the file *name* behind the common functions.
 
-    A server out of memory refuses a script that begins with `#!lua` as a whole, before its first write.
+    A server out of memory refuses a script that begins with `#!lua` as a whole, before its first write, unless its
+    *flags* are `allow-oom`.
     """
     folder = resources.files("router.redis_io") / "lua"
     common = (folder / "common.lua").read_text(encoding="utf-8")
-    return client.register_script("#!lua\n" + common + (folder / f"{name}.lua").read_text(encoding="utf-8"))
+    own = (folder / f"{name}.lua").read_text(encoding="utf-8")
+    return client.register_script(f"#!lua{flags and f' flags={flags}'}\n" + common + own)
