@@ -141,7 +141,7 @@ def test_the_deployment_s_user_may_all_that_its_commands_need(
 ) -> None:
     """Each command of deployment and operation runs as the user that is printed for it."""
     market.signal()
-    settings = login("deployment")
+    settings = login("deployment", ROUTER_AUDIT_MAX="10")
     url = settings.pop("url")
     for words in (
         ["check"],
@@ -149,6 +149,9 @@ def test_the_deployment_s_user_may_all_that_its_commands_need(
         ["capacity", "--force", "3"],
         ["capacity", "--add", "-1"],
         ["snapshot", "--unit", "none.service", "--json"],
+        ["halt", "--reason", "first"],
+        ["halt", "--reason", "second"],
+        ["resume"],
     ):
         done = run_router(url, *words, **settings)
         assert (0, "") == (done.returncode, done.stderr), words
