@@ -11,6 +11,7 @@ from router.redis_io.acl import missing
 from router.redis_io.client import require_supported_server
 from router.redis_io.rights import service, types
 from router.redis_io.scripts import Scripts
+from router.redis_url import parse
 
 if TYPE_CHECKING:
     import redis
@@ -43,7 +44,7 @@ def check(client: redis.Redis, settings: Settings, keys: Keys) -> Report:
         found = cast("bytes", client.type(key)).decode()
         if found not in {"none", kind}:
             problems.append(f"key {key} is a {found}, not a {kind}: rename or remove it")
-    return Report(version, problems, _durability(client))
+    return Report(version, problems, _durability(client) + _trust(settings))
 
 
 def _durability(client: redis.Redis) -> list[str]:
@@ -54,3 +55,9 @@ def _durability(client: redis.Redis) -> list[str]:
     if not client.info("persistence")["aof_enabled"]:
         warnings.append("appendonly is off: a restart of Redis forgets what was published")
     return warnings
+
+
+def _trust(settings: Settings) -> list[str]:
+    if parse(settings.redis_url).options.get("ssl_check_hostname", True):
+        return []
+    return ["ssl_check_hostname is false: any certificate of the CA passes for the server's"]

@@ -13,9 +13,9 @@ import click
 import redis
 
 from router.config import Settings, load
-from router.errors import RedisUnavailableError, RouterError, one_line
+from router.errors import RedisUnavailableError, RouterError
 from router.redis_io.acl import naming_rights
-from router.redis_io.client import connect
+from router.redis_io.client import connect, explained
 from router.redis_io.keys import Keys, catalogue
 from router.redis_io.rights import deployment
 
@@ -64,9 +64,6 @@ class _Commands(click.Group):
         except RouterError as error:
             click.echo(error, err=True)
             sys.exit(error.exit_code)
-        except redis.RedisError as error:
-            click.echo(f"Redis: {one_line(error)}", err=True)
-            sys.exit(RedisUnavailableError.exit_code)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,5 +77,8 @@ def redis_of_environment(retries: int = 2) -> Iterator[tuple[redis.Redis, Settin
     settings = load(os.environ)
     with contextlib.closing(connect(settings, retries)) as client:
         keys = catalogue(settings)
-        with naming_rights(client, settings, deployment(keys, settings)):
-            yield client, settings, keys
+        try:
+            with naming_rights(client, settings, deployment(keys, settings)):
+                yield client, settings, keys
+        except redis.RedisError as error:
+            raise RedisUnavailableError(f"Redis at {settings.redis_url}: {explained(settings, error)}") from None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import redis
 
-from router.errors import ConfigError, RedisUnavailableError, one_line
+from router.errors import ConfigError, RedisUnavailableError
 from router.redis_io.acl import naming_rights
-from router.redis_io.client import connect, require_supported_server
+from router.redis_io.client import connect, explained, require_supported_server
 from router.redis_io.group import Group
 from router.redis_io.keys import catalogue
 from router.redis_io.reader import Reader
@@ -78,7 +78,7 @@ class Service:
                 except (redis.RedisError, RedisUnavailableError, ConfigError) as error:
                     if not self._ready and isinstance(error, ConfigError):
                         raise
-                    self._wait_out(one_line(error))
+                    self._wait_out(explained(self._settings, error))
                 else:
                     return True
         except StopError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -54,6 +55,16 @@ def connect(settings: Settings, retries: int = 2) -> redis.Redis:
         return _client(SOCKET_TIMEOUT_S, unix_socket_path=url.path, **options)
     host, port = _master(url, settings) if url.service else url.hosts[0]
     return _client(SOCKET_TIMEOUT_S, host=host, port=port, **options)
+
+
+def explained(settings: Settings, error: Exception) -> str:
+    """Return in one line what went wrong with Redis, with the way out where TLS does not tell it by itself."""
+    url, reason = parse(settings.redis_url), one_line(error)
+    if url.tls and "CERTIFICATE_VERIFY_FAILED" in reason:
+        return f"{reason}: ssl_ca_certs must name the CA of the server's certificate, which must be for this very host"
+    if url.tls and "ssl_certfile" not in url.options and re.search(r"certificate required|EOF occurred", reason):
+        return f"{reason}: the server may demand a client certificate, name it in ssl_certfile and ssl_keyfile"
+    return reason
 
 
 def password_of(settings: Settings) -> str | None:
