@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import signal
 import threading
@@ -44,8 +45,9 @@ def wait_until(condition: Callable[[], bool], within_s: float = 4.0) -> bool:
     """Say whether *condition* came true *within_s*."""
     deadline_s = time.monotonic() + within_s
     while time.monotonic() < deadline_s:
-        if condition():
-            return True
+        with contextlib.suppress(redis.RedisError):  # stream or group may be missing just now
+            if condition():
+                return True
         time.sleep(0.01)
     return False
 
@@ -114,12 +116,16 @@ def foreign_reader(world: World) -> bool:
 def group_destroyed(world: World) -> bool:
     """The group is removed; what was counted until then is counted again from the beginning."""
     pipe = world.server.client.pipeline(transaction=True)
-    pipe.hvals("quantum:router:outcomes")
-    pipe.xgroup_destroy(SIGNALS, "router")
-    counted, destroyed = pipe.execute()
-    if destroyed:
-        world.counted_before = sum(map(int, counted))
-    return bool(destroyed)
+
+    def destroyed() -> bool:
+        pipe.hvals("quantum:router:outcomes")
+        pipe.xgroup_destroy(SIGNALS, "router")
+        counted, done = pipe.execute()
+        if done:
+            world.counted_before = sum(map(int, counted))
+        return bool(done)
+
+    return wait_until(destroyed)
 
 
 def lease_deleted(world: World) -> bool:
