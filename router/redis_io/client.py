@@ -62,7 +62,7 @@ def explained(settings: Settings, error: Exception) -> str:
     url, reason = parse(settings.redis_url), one_line(error)
     if url.tls and "CERTIFICATE_VERIFY_FAILED" in reason:
         return f"{reason}: ssl_ca_certs must name the CA of the server's certificate, which must be for this very host"
-    if url.tls and "ssl_certfile" not in url.options and re.search(r"certificate required|EOF occurred", reason):
+    if url.tls and "ssl_certfile" not in url.options and re.search(r"certificate required|EOF occurred|Connection reset|Broken pipe", reason):
         return f"{reason}: the server may demand a client certificate, name it in ssl_certfile and ssl_keyfile"
     return reason
 
