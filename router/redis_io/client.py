@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SOCKET_TIMEOUT_S: Final = 2.0
 #: Patience with one sentinel: all of them together must not outlast the watchdog.
 SENTINEL_TIMEOUT_S: Final = 0.5
+#: What is left of a server's refusal of a client without a certificate, depending on when it comes.
+_UNPROVEN: Final = re.compile("certificate required|EOF occurred|Connection reset|Broken pipe")
 #: Major version of the oldest server that works.
 OLDEST_MAJOR: Final = 7
 
@@ -62,7 +64,7 @@ def explained(settings: Settings, error: Exception) -> str:
     url, reason = parse(settings.redis_url), one_line(error)
     if url.tls and "CERTIFICATE_VERIFY_FAILED" in reason:
         return f"{reason}: ssl_ca_certs must name the CA of the server's certificate, which must be for this very host"
-    if url.tls and "ssl_certfile" not in url.options and re.search(r"certificate required|EOF occurred|Connection reset|Broken pipe", reason):
+    if url.tls and "ssl_certfile" not in url.options and _UNPROVEN.search(reason):
         return f"{reason}: the server may demand a client certificate, name it in ssl_certfile and ssl_keyfile"
     return reason
 
