@@ -6,10 +6,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from router.core.explain import explain
 from router.core.intent import chosen_intent, reduce_only_intent
 from router.core.outcome import Outcome, Reason
 from router.core.policy import Decision, Event, decide
-from router.redis_io.scripts import Commit, Intent
+from router.core.window import MAX_DECISIONS
+from router.redis_io.scripts import Audit, Commit, Intent
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from router.tenure import Tenure
 
 #: How often a window is decided anew, because what it was decided on changed, before it publishes nothing.
-MAX_DECISIONS: Final = 10
+MAX_ATTEMPTS: Final = 10
 
 
 class Publisher:
@@ -46,10 +48,11 @@ class Publisher:
         while waiting:
             batch = list(waiting.values())
             data = [reduce_only_intent(signal, self._tenure.now_ms(), self._release) for signal in batch]
-            reply = self._tenure.commit(Commit(intents=_intents(batch, data), reduce_only=True))
+            audit = Audit("REDUCE_ONLY", tuple((signal.entry_id, Reason.PUBLISHED.value) for signal in batch))
+            reply = self._tenure.commit(Commit(intents=_intents(batch, data), reduce_only=True, audit=audit))
             for signal, reason in _refused(batch, reply) or [(s, _REASON_OF_ALL[reply.status]) for s in batch]:
                 del waiting[signal.dedup_id]
-                window.settle(signal.entry_id, reason)
+                _settle(window, signal, reason)
             if reply.status == "OK":
                 for signal, intent_id in zip(batch, reply.intents, strict=True):
                     self._telemetry.intent(signal, intent_id)
@@ -59,7 +62,7 @@ class Publisher:
         window.close()
         if self._gate is not None:
             self._gate.next_window()
-        for _ in range(MAX_DECISIONS):
+        for _ in range(MAX_ATTEMPTS):
             seen, decision, reply = self._try_to_commit(window)
             if reply.status == "OK":
                 break
@@ -76,7 +79,10 @@ class Publisher:
     def pass_over(self, window: Window) -> None:
         """Move the cursor over entries that asked for nothing."""
         if window.cursor != self._tenure.cursor or window.adopted:
-            self._tenure.commit(_passed(window, window.outcomes))
+            commit = _passed(window, window.outcomes)
+            if window.decisions is not None:
+                commit = replace(commit, audit=self._audit(window, "NO_WINDOW", window.decisions, {}))
+            self._tenure.commit(commit)
             self._telemetry.stale_signals(window)
 
     def _try_to_commit(self, window: Window) -> tuple[Observation, Decision, Reply]:
@@ -86,11 +92,12 @@ class Publisher:
         decision = decide(window.candidates.values(), seen.capacity, self._settings, approve)
         reply = self._commit_decision(window, decision, seen)
         if reply.status == "STALE":
-            window.drop([decision.choices[place - 1].signal.dedup_id for place in reply.stale], Reason.STALE)
+            window.drop([decision.choices[place - 1].signal.dedup_id for place in reply.stale], Reason.STALE_AT_COMMIT)
         elif reply.status == "DUPLICATE":
             # Where one id is known others will be: all are looked up at once.
             for signal, own in self._tenure.scripts.published(list(window.candidates.values())):
-                window.drop([signal.dedup_id], Reason.PUBLISHED if own else Reason.ID_PUBLISHED)
+                del window.candidates[signal.dedup_id]
+                _settle(window, signal, Reason.PUBLISHED if own else Reason.ID_PUBLISHED)
         return seen, decision, reply
 
     def _commit_decision(self, window: Window, decision: Decision, seen: Observation) -> Reply:
@@ -107,7 +114,19 @@ class Publisher:
             open_orders_text=seen.open_orders_text,
             last_window=_facts(window, decision, seen),
         )
+        if window.decisions is not None:
+            own = [(entry_id, reason.value) for entry_id, reason in explain(window.candidates.values(), decision)]
+            facts = {name: commit.last_window[name] for name in ("open", "in_flight", "allowed")}
+            audit = self._audit(window, decision.event.value, own + window.decisions, facts)
+            commit = replace(commit, audit=audit)
         return self._tenure.commit(commit)
+
+    def _audit(self, window: Window, event: str, decisions: list[tuple[str, str]], facts: dict[str, str]) -> Audit:
+        """Return what the audit says of *window*; *decisions* beyond the most that it lists are only counted."""
+        unlisted = window.unlisted + max(0, len(decisions) - MAX_DECISIONS)
+        if unlisted:
+            self._telemetry.audit_truncated(unlisted)
+        return Audit(event, tuple(decisions[:MAX_DECISIONS]), unlisted, facts)
 
 
 def _gate(settings: Settings, tenure: Tenure) -> Gate | None:
@@ -146,6 +165,14 @@ def _facts(window: Window, decision: Decision, seen: Observation) -> dict[str, s
     }
 
 
+def _settle(window: Window, signal: Signal, reason: Reason) -> None:
+    """Count *signal*, and list it for the audit unless its own commit has listed it as published."""
+    if reason is Reason.PUBLISHED:
+        window.outcomes[reason.outcome] += 1
+    else:
+        window.settle(signal.entry_id, reason)
+
+
 def _intents(signals: list[Signal], data: list[str]) -> tuple[Intent, ...]:
     return tuple(
         Intent(s.entry_id, s.dedup_id, text, f"{s.symbol} {s.side}") for s, text in zip(signals, data, strict=True)
@@ -157,6 +184,6 @@ def _refused(signals: list[Signal], reply: Reply) -> list[tuple[Signal, Reason]]
 
     A signal that this very entry published before a crash counts as published, and is not published again.
     """
-    stale = [(signals[place - 1], Reason.STALE) for place in reply.stale]
+    stale = [(signals[place - 1], Reason.STALE_AT_COMMIT) for place in reply.stale]
     known = [(signals[place - 1], Reason.PUBLISHED if own else Reason.ID_PUBLISHED) for place, own in reply.duplicates]
     return stale + known

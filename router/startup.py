@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from router.core.entry_id import order
-from router.core.outcome import Outcome
-from router.redis_io.scripts import Commit
+from router.core.outcome import Outcome, Reason
+from router.redis_io.scripts import Audit, Commit
 
 if TYPE_CHECKING:
     from router.redis_io.group import Group
@@ -29,7 +29,8 @@ def jump(tenure: Tenure, group: Group, entries_read: int | None, telemetry: Tele
     before = 0 if cursor == "0-0" else entries_read
     skipped = max(0, reached - before) if reached >= 0 and before is not None else None
     outcomes = {Outcome.STALE.value: skipped} if jumps and skipped else {}
-    tenure.commit(Commit(target, entries_read=reached, outcomes=outcomes))
+    audit = Audit("BACKLOG_SKIPPED", unlisted=-1 if skipped is None else skipped) if jumps else None
+    tenure.commit(Commit(target, entries_read=reached, outcomes=outcomes, audit=audit))
     if jumps:
         telemetry.backlog_skipped(target, skipped)
 
@@ -38,7 +39,8 @@ def acknowledge_stale(tenure: Tenure, group: Group) -> int:
     """Acknowledge pending entries that are too old; return how many."""
     total = 0
     while ids := group.pending_stale(tenure.now_ms()):
-        tenure.commit(Commit(acknowledge=tuple(ids), outcomes={Outcome.STALE.value: len(ids)}))
+        audit = Audit("PENDING_STALE", tuple((entry_id, Reason.STALE.value) for entry_id in ids))
+        tenure.commit(Commit(acknowledge=tuple(ids), outcomes={Outcome.STALE.value: len(ids)}, audit=audit))
         tenure.renew_if_due()
         total += len(ids)
     return total

@@ -43,6 +43,7 @@ LINES: Final[Mapping[str, Level]] = {
     "LIMIT_REACHED": Level.WARNING,
     "AUTO_HALTED": Level.ERROR,
     "APPROVAL_DENIED": Level.WARNING,
+    "AUDIT_TRUNCATED": Level.WARNING,
     "STALE_SIGNALS": Level.WARNING,
     "INTENTS_TRIMMED": Level.WARNING,
     "BACKLOG_SKIPPED": Level.WARNING,
@@ -112,6 +113,10 @@ class Telemetry:
             "intent_id": intent_id,
         }
         self._say("INTENT_PUBLISHED", line, **facts, reduce_only=signal.reduce_only)
+
+    def audit_truncated(self, unlisted: int) -> None:
+        """Warn that a commit deals with more entries than the audit lists."""
+        self._say("AUDIT_TRUNCATED", f"AUDIT_TRUNCATED unlisted={unlisted}: counted, not listed", unlisted=unlisted)
 
     def approval_denied(self, denials: Mapping[str, list[Signal]]) -> None:
         """Say which signals the approval gate denied: a line for each reason, with the first five."""

@@ -77,13 +77,15 @@ class Choice:
 class Decision:
     """What a window does: publish *choices* (best first) out of *limit* allowed, logged as *event*.
 
-    *denied* are the entry ids of the signals that the approval gate kept from being chosen.
+    *least* is the confidence that a choice needed; *denied* are the entry ids of the signals that the approval gate
+    kept from being chosen.
     """
 
     event: Event
     limit: int
     slots: int | None
     choices: tuple[Choice, ...]
+    least: float = 0.0
     denied: frozenset[str] = frozenset()
 
 
@@ -135,7 +137,7 @@ def decide(
     signal that passes at the target counts as BEST_OF_PUBLISH.
     """
     allowed = allowance(capacity, settings)
-    least = settings.super_confidence if allowed.super_only else 0
+    least = settings.super_confidence if allowed.super_only else 0.0
     settled: set[str] = set()
     chosen: list[Signal] = []
     denied = set()
@@ -153,7 +155,7 @@ def decide(
     event = Event.BEST_OF_PUBLISH if chosen else allowed.event
     limit = 0 if event is Event.TARGET_REACHED else allowed.limit
     choices = tuple(Choice(signal, rank, SIZE_BOOST.get(rank, 1.0)) for rank, signal in enumerate(chosen, start=1))
-    return Decision(event, limit, allowed.slots, choices, frozenset(denied))
+    return Decision(event, limit, allowed.slots, choices, least, frozenset(denied))
 
 
 def best_per_id(candidates: Iterable[Signal]) -> list[Signal]:

@@ -71,11 +71,25 @@ class Intent(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
+class Audit:
+    """What the audit says of a commit: *decisions* are (entry id, reason) of the entries that it deals with.
+
+    *unlisted* is how many more it deals with, -1 when that is unknown; *facts* are further fields.
+    """
+
+    event: str
+    decisions: tuple[tuple[str, str], ...] = ()
+    unlisted: int = 0
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Commit:
     """One commit: where the cursor moves (None: it stays), what to publish, and what was counted.
 
     *entries* is how many entries the move passes. *entries_read* sets their number since the stream began; -1 says that
     it is unknown, None that it grows by *entries*. *last_window* are the facts for people when a window ends.
+    *audit* is written when the settings ask for an audit.
     """
 
     cursor_to: str | None = None
@@ -88,6 +102,7 @@ class Commit:
     rejects: tuple[tuple[str, str, str], ...] = ()
     acknowledge: tuple[str, ...] = ()
     last_window: dict[str, str] = field(default_factory=dict)
+    audit: Audit | None = None
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -166,18 +181,14 @@ class Scripts:
     def commit(self, lease: Lease, commit_id: str, cursor: str, commit: Commit) -> Reply:
         """Commit from *cursor* on, or learn why nothing was done. The same *commit_id* may be sent again: done once."""
         keys = self._keys
-        packed = msgspec.msgpack.encode(
-            self._arguments(commit)
-            | {
-                "holder": lease.holder,
-                "epoch": lease.epoch,
-                "id": commit_id,
-                "cursor_from": cursor,
-                "cursor_to": commit.cursor_to or cursor,
-            }
-        )
+        cursor_to = commit.cursor_to or cursor
+        arguments = self._arguments(commit) | {"holder": lease.holder, "epoch": lease.epoch, "id": commit_id}
+        arguments |= {"cursor_from": cursor, "cursor_to": cursor_to}
+        if commit.audit is not None and self._settings.audit_max is not None:
+            arguments["audit"] = audit_fields(commit.audit, cursor, cursor_to)
+        packed = msgspec.msgpack.encode(arguments)
         fixed = [keys.lease, keys.epoch, keys.signals, keys.intents, keys.open_orders, keys.kill, keys.halt]
-        written = [keys.inflight, keys.rejects, keys.outcomes, keys.last_window, keys.recent, keys.repeats]
+        written = [keys.inflight, keys.rejects, keys.outcomes, keys.last_window, keys.recent, keys.repeats, keys.audit]
         dedup = [keys.dedup(intent.dedup_id) for intent in commit.intents]
         return _decode(self._commit(keys=[*fixed, *written, *dedup], args=[packed]))
 
@@ -204,12 +215,20 @@ class Scripts:
             "entries_read": commit.entries_read,
             "hourly_max": self._settings.max_intents_per_hour,
             "repeat_limit": self._settings.repeat_limit,
+            "audit_max": self._settings.audit_max,
         }
         return arguments | {name: value for name, value in known.items() if value is not None}
 
     @property
     def _lease_ttl_ms(self) -> int:
         return int(self._settings.lease_ttl_s * 1000)
+
+
+def audit_fields(audit: Audit, cursor_from: str, cursor_to: str) -> list[str]:
+    """Return *audit* as the fields and values of its stream entry, with the stretch of the cursor that it covers."""
+    fields = {"event": audit.event, "from": cursor_from, "to": cursor_to, **audit.facts}
+    fields |= {"decisions": msgspec.json.encode(audit.decisions).decode(), "unlisted": str(audit.unlisted)}
+    return [text for pair in fields.items() for text in pair]
 
 
 def register(client: redis.Redis, name: str, flags: str = "") -> Script:

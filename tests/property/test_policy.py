@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.config import Settings
+from router.core.explain import explain
+from router.core.outcome import Outcome, Reason
 from router.core.policy import (
     Capacity,
     Event,
@@ -145,6 +147,28 @@ def test_what_the_gate_denies_is_as_if_it_had_never_come(
     assert without.choices == decision.choices
     assert denied & set(asked) == decision.denied
     assert [c.signal.entry_id for c in decision.choices] == [entry_id for entry_id in asked if entry_id not in denied]
+
+
+@given(signals(), capacities, settings_strategy, st.sets(st.integers(0, 40)))
+def test_each_candidate_has_one_reason_that_fits_what_became_of_it(
+    candidates: list[Signal], capacity: Capacity, settings: Settings, numbers: set[int]
+) -> None:
+    """Published exactly what was chosen; the others for reasons that count as halted or not chosen."""
+    kept = best_per_id(candidates)
+    denied = {signal.entry_id for number, signal in enumerate(kept) if number in numbers}
+    decision = decide(kept, capacity, settings, lambda signal: signal.entry_id not in denied)
+    reasons = dict(explain(kept, decision))
+    assert [signal.entry_id for signal in kept] == list(reasons)
+    chosen = {choice.signal.entry_id for choice in decision.choices}
+    assert chosen == {entry_id for entry_id, reason in reasons.items() if reason is Reason.PUBLISHED}
+    rest = Outcome.HALTED if decision.event is Event.HALTED else Outcome.NOT_CHOSEN
+    assert {rest} >= {reason.outcome for entry_id, reason in reasons.items() if entry_id not in chosen}
+    assert decision.denied == {i for i, reason in reasons.items() if reason is Reason.APPROVAL_DENIED}
+    for signal in kept:
+        if reasons[signal.entry_id] is Reason.SYMBOL_OUTRANKED:
+            assert any(s.symbol == signal.symbol and rank_key(s) < rank_key(signal) for s in kept)
+        if reasons[signal.entry_id] is Reason.OUTRANKED:
+            assert len(chosen) == decision.limit
 
 
 @given(

@@ -10,6 +10,7 @@ import pytest
 
 from router import __version__
 from router.config import CATALOGUE, Settings
+from router.core.outcome import Reason
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +36,12 @@ def test_the_readme_lists_every_setting_with_its_default_and_meaning() -> None:
         expected[name] = [shown_default, meaning]
     assert expected == shown
     assert list(expected) == list(shown)
+
+
+def test_the_policy_explains_every_reason_of_the_audit_with_its_outcome() -> None:
+    """The table of reasons is the closed set of them."""
+    explained = {name: cells[1] for name, cells in table_rows("docs/policy.md").items()}
+    assert {reason.value: f"`{reason.outcome.value}`" for reason in Reason} == explained
 
 
 def test_every_test_that_the_guarantees_name_exists() -> None:

@@ -14,7 +14,8 @@
 -- KEYS[11] last_window  hash    written when a window ends
 -- KEYS[12] recent       zset    intents of the last hour by time, written with a limit per hour
 -- KEYS[13] repeats      zset    "SYMBOL SIDE intent" by time, written with a repeat limit
--- KEYS[14..] dedup      string  one per intent, in their order: the signal's entry id, expires
+-- KEYS[14] audit        stream  written with an audit
+-- KEYS[15..] dedup      string  one per intent, in their order: the signal's entry id, expires
 -- ARGV[1]  the commit as MessagePack, see Commit in scripts.py
 -- Reply    MessagePack {status, ...}:
 --   OK        intents = ids of what was published, trimmed = undelivered intents that trimming may have lost,
@@ -29,8 +30,8 @@
 --   BROKEN    an error after the first write; the router is halted; reason
 
 local commit = cmsgpack.unpack(ARGV[1])
-local LEASE, EPOCH, SIGNALS, INTENTS, OPEN_ORDERS, KILL, HALT, INFLIGHT, REJECTS, OUTCOMES, LAST_WINDOW, RECENT, REPEATS = unpack(KEYS, 1, 13)
-local FIRST_DEDUP = 13
+local LEASE, EPOCH, SIGNALS, INTENTS, OPEN_ORDERS, KILL, HALT, INFLIGHT, REJECTS, OUTCOMES, LAST_WINDOW, RECENT, REPEATS, AUDIT = unpack(KEYS, 1, 14)
+local FIRST_DEDUP = 14
 
 local function reply(fields)
   return cmsgpack.pack(fields)
@@ -76,7 +77,7 @@ if #duplicates > 0 then return reply({status = 'DUPLICATE', duplicates = duplica
 local function refusal()
   local expected = {
     [INTENTS] = 'stream', [REJECTS] = 'stream', [INFLIGHT] = 'set', [OUTCOMES] = 'hash', [LAST_WINDOW] = 'hash',
-    [RECENT] = 'zset', [REPEATS] = 'zset',
+    [RECENT] = 'zset', [REPEATS] = 'zset', [AUDIT] = 'stream',
   }
   for key, kind in pairs(expected) do
     local found = redis.call('TYPE', key).ok
@@ -89,6 +90,7 @@ local function refusal()
     {'XACK', SIGNALS, commit.group, '0-0'}, {'HSET', HALT, 'reason', ''}, {'HSET', LAST_WINDOW, 'event', ''},
     {'ZADD', RECENT, '0', ''}, {'ZREMRANGEBYSCORE', RECENT, '0', '0'},
     {'ZADD', REPEATS, '0', ''}, {'ZREMRANGEBYSCORE', REPEATS, '0', '0'}, {'ZRANGE', REPEATS, '0', '-1'},
+    {'XADD', AUDIT, 'MAXLEN', '~', '1', '*', 'event', ''},
   }
   for place = 1, #commit.intents do
     needed[#needed + 1] = {'SET', KEYS[FIRST_DEDUP + place], '', 'PX', '1'}
@@ -139,6 +141,10 @@ local function repeated(ids)
   return nil
 end
 
+local function audit(...)
+  redis.call('XADD', AUDIT, 'MAXLEN', '~', commit.audit_max, '*', ...)
+end
+
 local function halt(reason)
   redis.call('HSET', HALT, 'reason', reason, 'who', commit.holder, 'when', whole(now_ms()))
 end
@@ -150,6 +156,7 @@ local function count_against_limits(ids)
   local reason = commit.repeat_limit and repeated(ids)
   if not reason then return '' end
   halt(reason)
+  if commit.audit_max then audit('event', 'AUTO_HALTED', 'reason', reason, 'who', commit.holder) end
   return reason
 end
 
@@ -184,6 +191,7 @@ local function publish()
   if #commit.last_window > 0 then
     redis.call('HSET', LAST_WINDOW, 'at_ms', whole(now_ms()), unpack(commit.last_window))
   end
+  if commit.audit then audit(unpack(commit.audit)) end
   local done = reply({status = 'OK', intents = ids, trimmed = trimmed, halted = count_against_limits(ids)})
   redis.call('HSET', EPOCH, 'commit_id', commit.id, 'reply', done)
   return done
