@@ -58,16 +58,17 @@ def _fed(server: Server, process: Started, feed: Feed) -> tuple[float, float]:
         due_s = max(due_s + BATCH / RATE, time.monotonic() - 1)  # what was missed for long is not caught up with
         time.sleep(max(0.0, due_s - time.monotonic()))
         if sent % SAMPLE_EVERY == 0:
-            process.check()
             server.client.xtrim(SIGNALS, maxlen=KEPT, approximate=True)
-            _wait_for_router(server)
+            _wait_for(process, server)
             for after, samples in resident.items():
                 if sent >= after and len(samples) < SAMPLES:
                     samples.append(process.status("VmRSS") * 1024 / 1e6)
     return statistics.median(resident[EARLY]), statistics.median(resident[LATE])
 
 
-def _wait_for_router(server: Server) -> None:
-    """Wait while it is more than half of the stream behind."""
+def _wait_for(process: Started, server: Server) -> None:
+    """Wait while the router is more than half of the stream behind."""
+    process.check()
     while (server.client.xinfo_groups(SIGNALS)[0]["lag"] or 0) > KEPT // 2:
+        process.check()
         time.sleep(0.01)
