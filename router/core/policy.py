@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Score added for a signal that passed the producer's reinforcement-learning gate, and for a known market regime.
 RL_GATE_BONUS: Final = 0.02
 REGIME_BONUS: Final = 0.01
+#: No score exceeds the confidence by more, rounding included.
+MAX_BONUS: Final = RL_GATE_BONUS + REGIME_BONUS + 1e-8
 #: Size factor by rank; other ranks keep their size.
 SIZE_BOOST: Final = {1: 1.30, 2: 1.10}
 
@@ -95,12 +97,11 @@ def score(signal: Signal) -> float:
     return round(signal.confidence + bonus, 9)
 
 
-def highest_score(confidence: float) -> float:
-    """Return a bound that no signal of *confidence* exceeds, with room for rounding."""
-    return confidence + (RL_GATE_BONUS + REGIME_BONUS + 1e-8)
+#: Sorts best first.
+Rank = tuple[float, float, tuple[int, int]]
 
 
-def rank_key(signal: Signal) -> tuple[float, float, tuple[int, int]]:
+def rank_key(signal: Signal) -> Rank:
     """Sort key, best first: score, then confidence, then the older entry. No two entries share one."""
     return -score(signal), -signal.confidence, order(signal.entry_id)
 

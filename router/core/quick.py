@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from router.core.policy import highest_score
+from router.core.policy import MAX_BONUS
 from router.core.signal import (
     MAX_ID_LENGTH,
     MAX_SIZE_USD,
@@ -36,6 +36,7 @@ _TRADED: Final = frozenset({"buy", "sell", "BUY", "SELL"})
 #: Symbols that are remembered as valid, before all are forgotten.
 _MAX_SYMBOLS: Final = 4096
 
+_UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.json.Decoder(Attributes).decode
 
 
@@ -64,31 +65,37 @@ class Sieve:
                 through.append((entry_id, flat, None))
                 continue
             try:
-                found: Attributes | None = _decode(flat[1])
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                found = None
-            # The usual case is spelt out, so that it costs no call.
-            if found is not None and not (
-                found.symbol in symbols
+                found = _decode(flat[1])
+            except _UNDECODABLE:
+                through.append((entry_id, flat, None))
+                continue
+            # The usual case is spelt out: no call, and first what tells most entries from the few that matter.
+            if (
+                (
+                    (confidence := found.confidence) < min_confidence
+                    or confidence + MAX_BONUS < floors.get(found.symbol, 0)
+                )
+                and found.symbol in symbols
+                and found.side in _TRADED
+                and not found.reduce_only
                 and found.quantity is None
                 and (size_usd := found.position_size_usd) is not None
                 and MIN_SIZE_USD <= size_usd <= MAX_SIZE_USD
                 and found.correlation_id is not None
                 and found.trace_id is not None
             ):
-                found = self._completed(found, flat)
-            if (
-                found is not None
-                and (
-                    found.confidence < min_confidence or highest_score(found.confidence) < floors.get(found.symbol, 0.0)
-                )
-                and found.side in _TRADED
-                and not found.reduce_only
-            ):
+                passed_over += 1
+                continue
+            completed = self._completed(found, flat)
+            if completed is not None and self._passes_over(completed, floors):
                 passed_over += 1
             else:
-                through.append((entry_id, flat, found))
+                through.append((entry_id, flat, completed))
         return through, passed_over
+
+    def _passes_over(self, valid: Attributes, floors: Mapping[str, float]) -> bool:
+        low = valid.confidence < self._min_confidence or valid.confidence + MAX_BONUS < floors.get(valid.symbol, 0)
+        return low and valid.side in _TRADED and not valid.reduce_only
 
     def _learn(self, names: list[bytes]) -> list[bytes]:
         """Remember *names* when they are a payload first and nothing to merge with it but ids; else none."""

@@ -6,12 +6,13 @@ Each entry passes `take` once and gets exactly one outcome. Candidates get their
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from router.core.entry_id import age_ms
 from router.core.outcome import Outcome, Reason
-from router.core.policy import rank_key, score
+from router.core.policy import Rank, rank_key, score
 from router.core.quick import Sieve
 from router.core.signal import Ignored, RejectCode, Rejected, Signal, parse, signal_of
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 MAX_SYMBOLS: Final = 1024
 #: Signals of one symbol that are kept, in case the best of them turn out to be published already.
 MAX_PER_SYMBOL: Final = 32
-#: Candidates above which those that cannot matter are dropped before the window closes.
-PRUNE_ABOVE: Final = 1024
 #: Rejects that make a commit due (design: policy 9), and that are kept for it: one read may bring as many again.
 REJECTS_DUE: Final = 1000
 MAX_REJECTS: Final = 2 * REJECTS_DUE
@@ -57,9 +56,9 @@ class Window:
         self.decisions: list[tuple[str, str]] | None = [] if settings.audit_max else None
         #: Decisions beyond those that are listed.
         self.unlisted = 0
-        #: Score below which a signal of a symbol cannot be among the best that are kept.
+        #: The candidates of each symbol, best first, and the score of the worst where no more are kept.
+        self._rankings: dict[str, list[tuple[Rank, Signal]]] = {}
         self._floors: dict[str, float] = {}
-        self._prune_above = PRUNE_ABOVE
         self._sieve = Sieve(settings.min_confidence)
         self._settings = settings
 
@@ -101,21 +100,18 @@ class Window:
     def drop(self, dedup_ids: Iterable[str], reason: Reason) -> None:
         """Take the candidates with *dedup_ids* out of the ranking, for *reason*."""
         for dedup_id in dedup_ids:
-            self.settle(self.candidates.pop(dedup_id).entry_id, reason)
+            signal = self.candidates.pop(dedup_id)
+            ranking = self._rankings[signal.symbol]
+            del ranking[bisect_left(ranking, (rank_key(signal), signal))]
+            self._floors.pop(signal.symbol, None)
+            self.settle(signal.entry_id, reason)
 
     def close(self) -> None:
-        """Drop what cannot matter: the worst symbols above 1,024, and of each symbol all but its best 32 signals."""
-        kept: Counter[str] = Counter()
-        worse = []
-        for signal in sorted(self.candidates.values(), key=rank_key):
-            symbol = signal.symbol
-            if (len(kept) >= MAX_SYMBOLS and symbol not in kept) or kept[symbol] >= MAX_PER_SYMBOL:
-                worse.append(signal.dedup_id)
-                continue
-            kept[symbol] += 1
-            if kept[symbol] == MAX_PER_SYMBOL:
-                self._floors[symbol] = score(signal)
-        self.drop(worse, Reason.CROWDED_OUT)
+        """Drop the worst symbols above 1,024."""
+        by_best = sorted((ranking[0], symbol) for symbol, ranking in self._rankings.items() if ranking)
+        for _, symbol in by_best[MAX_SYMBOLS:]:
+            self.drop([signal.dedup_id for _, signal in self._rankings[symbol]], Reason.CROWDED_OUT)
+        self._rankings = {symbol: self._rankings[symbol] for _, symbol in by_best[:MAX_SYMBOLS]}
 
     def _take_quickly(self, entries: Sequence[Entry], now_ms: int, now_s: float) -> list[Signal]:
         """Sort entries that are neither stale nor audited; most are not good enough, and those cost least."""
@@ -128,7 +124,7 @@ class Window:
                 if (signal := self._sort(entry_id.decode(), flat, now_ms, now_s)) is not None:
                     reduce_only.append(signal)
             else:
-                self._keep(signal_of(entry_id.decode(), attributes), now_ms, now_s)
+                self._consider(signal_of(entry_id.decode(), attributes), now_ms, now_s)
         return reduce_only
 
     def _sort(self, entry_id: str, flat: list[bytes], now_ms: int, now_s: float) -> Signal | None:
@@ -150,7 +146,7 @@ class Window:
         elif signal.confidence < self._settings.min_confidence:
             self.settle(entry_id, Reason.LOW_CONFIDENCE)
         else:
-            self._keep(signal, now_ms, now_s)
+            self._consider(signal, now_ms, now_s)
         return None
 
     def _reject(self, rejected: Rejected) -> None:
@@ -158,20 +154,33 @@ class Window:
         if len(self.rejects) < MAX_REJECTS:
             self.rejects.append(rejected)
 
-    def _keep(self, signal: Signal, now_ms: int, now_s: float) -> None:
-        """Keep the best signal of an id; one that will be stale when the window closes only for want of another."""
+    def _consider(self, signal: Signal, now_ms: int, now_s: float) -> None:
+        """Keep the best 32 of a symbol, and the best of an id; one soon to be stale only for want of another."""
         if self.opened_s is None:
             self.opened_s = now_s
-        better, known = signal, self.candidates.get(signal.dedup_id)
+        if score(signal) < self._floors.get(signal.symbol, 0.0):
+            self.settle(signal.entry_id, Reason.CROWDED_OUT)
+            return
+        known = self.candidates.get(signal.dedup_id)
         if known is not None:
             closes_ms = now_ms + int((self.opened_s + self._settings.window_s - now_s) * 1000)
-            better, worse = sorted((known, signal), key=lambda each: self._worth(each, closes_ms))
-            self.settle(worse.entry_id, Reason.ID_IN_WINDOW)
-        self.candidates[signal.dedup_id] = better
-        if len(self.candidates) > self._prune_above:
-            self.close()
-            self._prune_above = max(PRUNE_ABOVE, 2 * len(self.candidates))
+            if self._worth(known, closes_ms) < self._worth(signal, closes_ms):
+                self.settle(signal.entry_id, Reason.ID_IN_WINDOW)
+                return
+            self.drop([known.dedup_id], Reason.ID_IN_WINDOW)
+        self._keep(signal)
 
-    def _worth(self, signal: Signal, closes_ms: int) -> tuple[bool, tuple[float, float, tuple[int, int]]]:
+    def _keep(self, signal: Signal) -> None:
+        self.candidates[signal.dedup_id] = signal
+        ranking = self._rankings.setdefault(signal.symbol, [])
+        insort(ranking, (rank_key(signal), signal))
+        if len(ranking) > MAX_PER_SYMBOL:
+            self.drop([ranking[-1][1].dedup_id], Reason.CROWDED_OUT)
+        if len(ranking) == MAX_PER_SYMBOL:
+            self._floors[signal.symbol] = score(ranking[-1][1])
+        if len(self._rankings) > 2 * MAX_SYMBOLS:
+            self.close()
+
+    def _worth(self, signal: Signal, closes_ms: int) -> tuple[bool, Rank]:
         """Sort key, best first."""
         return age_ms(signal.entry_id, closes_ms) > self._settings.max_age_s * 1000, rank_key(signal)

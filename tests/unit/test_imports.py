@@ -13,6 +13,7 @@ import router.core
 CORE = sorted(Path(next(iter(router.core.__path__))).glob("*.py"))
 ALLOWED = {
     "__future__",
+    "bisect",
     "collections",
     "dataclasses",
     "datetime",
