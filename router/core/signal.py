@@ -107,6 +107,8 @@ class Attributes(msgspec.Struct, gc=False):
     reduce_only: bool | None = None
     trace_id: _Identifier | None = None
     correlation_id: _Identifier | None = None
+    #: Another name of the side, which wins; it is here because a value that is no JSON spoils the payload.
+    action: str | None = None
 
 
 class _InvalidError(Exception):
@@ -115,8 +117,8 @@ class _InvalidError(Exception):
         self.code = code
 
 
-#: Every name that an entry may give an attribute by; `action` is another name of the side.
-NAMES: Final = (*Attributes.__struct_fields__, "action")
+#: Every name that an entry may give an attribute by.
+NAMES: Final = Attributes.__struct_fields__
 _Raw = msgspec.defstruct("_Raw", [(name, Any, None) for name in NAMES], gc=False)
 _decode_raw = msgspec.json.Decoder(_Raw).decode
 
