@@ -51,8 +51,8 @@ def measure(server: Server, rounds: int) -> list[Figure]:
         costs: dict[float, list[float]] = {size: [] for size in sizes}
         for size, values in costs.items():
             values.extend(cost_us(size) for _ in range(rounds))
-        figures += [median(f"growth: {size:,} {what}", "us a signal", values) for size, values in costs.items()]
-        figures.append(median(f"growth: slope over {what}", "exponent", _slopes(costs)))
+        figures += [median(f"growth, {what}: {size:,}", "us a signal", values) for size, values in costs.items()]
+        figures.append(median(f"growth, {what}: slope", "exponent", _slopes(costs)))
     return figures
 
 

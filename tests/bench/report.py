@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import operator
 import statistics
@@ -29,17 +30,17 @@ BARS: Final[dict[str, str | None]] = {
     "memory: growth from 100,000 to 10,000,000 signals": "<= 1",
     "choice: selected score / best possible, bursts of 13": "= 1.0",
     "choice: selected score / best possible, steady flow": "= 1.0",
-    "growth: slope over signals offered a second": None,
-    "growth: slope over symbols": None,
-    "growth: slope over seconds of a window": None,
-    "growth: slope over signals of backlog": None,
+    "growth, signals offered a second: slope": None,
+    "growth, symbols: slope": None,
+    "growth, seconds of a window: slope": None,
+    "growth, signals of backlog: slope": None,
 }
 _HOLDS: Final = {">=": operator.ge, "<=": operator.le, "=": operator.eq}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure. *name* begins with the part of the bench that measures it.
+    """One figure. *name* begins with the part of the bench that measures it; a comma then names one of its tables.
 
     *rounds* holds what each round measured; *value* is their median unless it says something of all of them.
     """
@@ -100,18 +101,20 @@ def as_markdown(rows: Sequence[Mapping[str, Any]], methods: Mapping[str, str]) -
         *_table([row for row in rows if row["bar"]]),
     ]
     for part, method in methods.items():
-        own = [
-            {**row, "name": row["name"].removeprefix(f"{part}: ")}
-            for row in rows
-            if row["name"].startswith(f"{part}: ")
-        ]
-        if own:
-            lines += ["", f"## {part}", "", f"`make bench ONLY={part}`", "", method, "", *_table(own)]
+        tables = {table: list(own) for table, own in itertools.groupby(rows, _table_of) if table.split(", ")[0] == part}
+        if tables:
+            lines += ["", f"## {part}", "", f"`make bench ONLY={part}`", "", method]
+        for table, own in tables.items():
+            lines += ["", *_table([{**row, "name": row["name"].removeprefix(f"{table}: ")} for row in own], table)]
     return "\n".join(lines) + "\n"
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    lines = ["| what | value | unit | min .. max | rounds | bar | |", "|---|---|---|---|---|---|---|"]
+def _table_of(row: Mapping[str, Any]) -> str:
+    return str(row["name"]).partition(": ")[0]
+
+
+def _table(rows: Sequence[Mapping[str, Any]], title: str = "what") -> list[str]:
+    lines = [f"| {title} | value | unit | min .. max | rounds | bar | |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         rounds = row["rounds"]
         spread = f"{min(rounds):,g} .. {max(rounds):,g}" if rounds else ""

@@ -75,4 +75,4 @@ def test_a_missed_bar_is_told_where_people_look() -> None:
     rows = json.loads(as_json([median("drain: router / raw hiredis loop", "times", [1.2, 1.4, 1.3])]))
     page = as_markdown(rows, {"drain": "How."})
     assert "| drain: router / raw hiredis loop | 1.3 | times | 1.2 .. 1.4 | 3 | >= 1.5 | **missed** |" in page
-    assert "`make bench ONLY=drain`\n\nHow.\n\n| what |" in page
+    assert "`make bench ONLY=drain`\n\nHow.\n\n| drain |" in page
