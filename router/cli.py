@@ -32,6 +32,7 @@ MODULES: Final = {
     "status": "operate",
     "halt": "operate",
     "resume": "operate",
+    "reconcile": "operate",
     "capacity": "operate",
     "snapshot": "proof",
     "soak": "proof",

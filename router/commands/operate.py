@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import socket
 import sys
 import time
@@ -19,6 +20,7 @@ from router.cli import json_option, redis_of_environment
 from router.core.policy import TradingState
 from router.errors import one_line
 from router.printable import printable
+from router.proof.reconcile import compare, redis_now_ms
 from router.redis_io import halt as halting
 from router.redis_io.capacity import change_open_orders
 from router.status import lines, look
@@ -132,3 +134,47 @@ def _watch(client: redis.Redis, settings: Settings, keys: Keys, *, as_json: bool
         return
     except BrokenPipeError:  # what is still buffered has no reader: it must not be an error at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.command()
+@click.option("--since", required=True, help="Begin: RFC 3339, milliseconds since 1970, or 10m (ago; s, m, h, d).")
+@click.option("--until", default="0s", help="End, in the same forms; default: now.")
+@json_option
+def reconcile(since: str, until: str, *, as_json: bool) -> None:
+    """Compare signals, audit and intents: exit 0 equal, 1 different, 2 not to be compared. Needs ROUTER_AUDIT_MAX."""
+    with redis_of_environment() as (client, settings, keys):
+        now_ms = redis_now_ms(client)
+        since_ms, until_ms = (_moment(name, text, now_ms) for name, text in (("since", since), ("until", until)))
+        if since_ms > until_ms:
+            raise click.UsageError(f"--since {since} is after --until {until}")
+        found = compare(client, settings, keys, (since_ms, until_ms), now_ms)
+    counts = msgspec.to_builtins(found.counts)
+    if as_json:
+        described = {"compared": found.compared, "different": found.different, "differences": found.differences}
+        click.echo(msgspec.json.encode({**described, "counts": counts}))
+    else:
+        click.echo(" ".join(f"{name}={n}" for name, n in counts.items()))
+        click.echo("".join(f"difference: {printable(line, 500)}\n" for line in found.differences), nl=False)
+        if found.different > len(found.differences):
+            click.echo(f"and {found.different - len(found.differences)} more differences")
+    if not found.compared:
+        click.echo("nothing could be compared: the range is not audited any more, or never was", err=True)
+    sys.exit(1 if found.different else 0 if found.compared else 2)
+
+
+_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def _moment(name: str, text: str, now_ms: int) -> int:
+    """Return *text* as milliseconds since 1970 by Redis' clock."""
+    if match := re.fullmatch(r"([0-9]{1,9})([smhd])( ago)?", text.strip()):
+        return max(0, now_ms - int(match[1]) * _UNITS_MS[match[2]])
+    if re.fullmatch(r"[0-9]{1,15}", text):
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise click.UsageError(f"--{name} {text!r} is no time: write 2026-01-31T12:00:00Z, milliseconds, or 10m")
+    return max(0, int(moment.timestamp() * 1000))

@@ -96,6 +96,7 @@ def deployment(keys: Keys, settings: Settings) -> list[Right]:
         keys.open_orders: ["SET @ 0", "SET @ 0 GET"],
         keys.halt: ["HMGET @ reason", "DEL @"],
         keys.repeats: ["DEL @"],
+        keys.audit: ["XRANGE @ - +"],
         keys.safe_mode: ["GET @"],
         keys.governor("*"): ["GET @", "TTL @"],
     }

@@ -155,6 +155,7 @@ def test_the_deployment_s_user_may_all_that_its_commands_need(
     ):
         done = run_router(url, *words, **settings)
         assert (0, "") == (done.returncode, done.stderr), words
+    assert "nothing could be compared" in run_router(url, "reconcile", "--since", "1h", **settings).stderr
 
 
 def test_what_could_do_harm_is_refused(redis_server: RedisServer, login: Callable[..., dict[str, str]]) -> None:

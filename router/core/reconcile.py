@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Comparing what came in with what was decided and what went out: signals, audit and intents of a range of signals.
+
+The order is audit, then signals, then intents, each oldest first. What is kept in between are the decisions of the
+range and the signals that were published. Pure: whoever reads the streams feeds it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from router.core.entry_id import order
+from router.core.outcome import Reason
+from router.core.policy import SIZE_BOOST, boosted
+from router.core.signal import Ignored, Rejected, Signal, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Fields = Mapping[bytes, bytes]
+
+#: Differences that are described; more are only counted.
+MAX_DESCRIBED: Final = 1000
+#: What a reduce-only signal can have become: it skips quality gate, capacity and ranking (design: policy 8).
+_OF_REDUCE_ONLY: Final = {Reason.PUBLISHED, Reason.ID_PUBLISHED, Reason.ID_IN_WINDOW, Reason.HALTED}
+_STALE: Final = {Reason.STALE.value, Reason.STALE_AT_COMMIT.value}
+_CLOCK: Final = f"{Reason.REJECTED.value}:clock"
+
+_Decisions = msgspec.json.Decoder(list[tuple[str, str]])
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The range *since* to *until* of signal entries (included), and how far the streams reach.
+
+    *cursor* and *pending* say what has not been decided yet; *first_signal* and *first_intent* are the oldest entries
+    that trimming has left, None where nothing was trimmed.
+    """
+
+    since: str
+    until: str
+    cursor: str
+    pending: frozenset[str] = frozenset()
+    first_signal: str | None = None
+    first_intent: str | None = None
+    cap_usd: float | None = None
+
+    def holds(self, entry_id: str) -> bool:
+        """Whether *entry_id* is in the range."""
+        return order(self.since) <= order(entry_id) <= order(self.until)
+
+    def is_decided(self, entry_id: str) -> bool:
+        """Whether the cursor is past *entry_id* and no older router has left it."""
+        return order(entry_id) <= order(self.cursor) and entry_id not in self.pending
+
+
+class Counts(msgspec.Struct):
+    """What was compared, and below what could not be, and why."""
+
+    signals: int = 0
+    decisions: int = 0
+    published: int = 0
+    intents: int = 0
+    not_yet_decided: int = 0
+    before_the_audit: int = 0
+    not_listed: int = 0
+    signals_trimmed: int = 0
+    intents_trimmed: int = 0
+    read_again_as_stale: int = 0
+
+
+class _Intent(msgspec.Struct):
+    """What is compared of an intent; anybody may have written anything there."""
+
+    signal_id: Any = None
+    symbol: Any = None
+    side: Any = None
+    confidence: Any = None
+    position_size_usd: Any = None
+    quantity: Any = None
+    reduce_only: Any = None
+    rank: Any = None
+
+
+_decode_intent = msgspec.json.Decoder(_Intent).decode
+
+
+class Comparison:
+    """Feed `audit`, `signal` and `intent`, in this order, then call `finish`; *differences* are lines for people."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.counts = Counts()
+        self.differences: list[str] = []
+        self.different = 0
+        self._bounds = bounds
+        #: Where the oldest audit entry that is left begins; what lies before may have been audited and trimmed.
+        self._audited_from: str | None = None
+        self._decisions: dict[str, str] = {}
+        #: Time of the commit that published, by signal entry.
+        self._committed_ms: dict[str, int] = {}
+        #: Stretches of the cursor, start excluded, whose entries are counted and not (all) listed.
+        self._unlisted: deque[tuple[tuple[int, int], tuple[int, int]]] = deque()
+        self._published: dict[str, Signal | None] = {}
+
+    @property
+    def compared(self) -> bool:
+        """Whether there was anything to compare, or really nothing in the range."""
+        c = self.counts
+        missing = c.before_the_audit + c.signals_trimmed
+        return self._audited_from is not None and (c.signals > c.before_the_audit or not missing)
+
+    def audit(self, audit_id: str, fields: Fields) -> None:
+        """Take the next entry of the audit stream."""
+        if b"decisions" not in fields:
+            return  # a halt or a resume
+        try:
+            start, end = fields[b"from"].decode(), fields[b"to"].decode()
+            stretch = order(start), order(end)
+            decisions = _Decisions.decode(fields[b"decisions"])
+            unlisted = int(fields[b"unlisted"])
+            for entry_id, _ in decisions:
+                order(entry_id)
+        except (KeyError, ValueError, msgspec.DecodeError, UnicodeDecodeError):
+            self._differs(f"audit entry {audit_id} cannot be read")
+            return
+        self._audited_from = self._audited_from or start
+        if unlisted:
+            self._unlisted.append(stretch)
+        for entry_id, reason in decisions:
+            if self._bounds.holds(entry_id):
+                self._decided(entry_id, reason, order(audit_id)[0])
+
+    def _decided(self, entry_id: str, reason: str, commit_ms: int) -> None:
+        self.counts.decisions += 1
+        before = self._decisions.get(entry_id)
+        if before is None:
+            self._decisions[entry_id] = reason
+            if reason == Reason.PUBLISHED.value:
+                self._committed_ms[entry_id] = commit_ms
+        elif before == Reason.PUBLISHED.value and reason in _STALE:
+            self.counts.read_again_as_stale += 1  # reduce-only, and the process died before the cursor had followed
+        else:
+            self._differs(f"signal {entry_id} is decided twice: {before}, {reason}")
+
+    def signal(self, entry_id: str, fields: Fields) -> None:
+        """Take the next entry of the signal stream in the range."""
+        self.counts.signals += 1
+        reason = self._decisions.pop(entry_id, None)
+        if reason is None:
+            self._undecided(entry_id)
+            return
+        parsed = parse(entry_id, fields)
+        if not _fits(parsed, reason):
+            self._differs(f"signal {entry_id} is {_kind(parsed)}, and was decided as {reason!r}")
+        elif reason == Reason.PUBLISHED.value and isinstance(parsed, Signal):
+            self._published[entry_id] = parsed
+
+    def _undecided(self, entry_id: str) -> None:
+        place = order(entry_id)
+        while self._unlisted and self._unlisted[0][1] < place:  # signals and stretches both ascend
+            self._unlisted.popleft()
+        if self._unlisted and self._unlisted[0][0] < place:
+            self.counts.not_listed += 1
+        elif not self._bounds.is_decided(entry_id):
+            self.counts.not_yet_decided += 1
+        elif self._audited_from is None or place <= order(self._audited_from):
+            self.counts.before_the_audit += 1
+        else:
+            self._differs(f"signal {entry_id} has no decision")
+
+    def intent(self, intent_id: str, fields: Fields) -> None:
+        """Take the next intent that may belong to a signal of the range."""
+        self._close_signals()
+        try:
+            intent = _decode_intent(fields.get(b"data", b""))
+            signal_id = str(intent.signal_id)
+            inside = self._bounds.holds(signal_id)
+        except (ValueError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if self._bounds.holds(intent_id):
+                self._differs(f"intent {intent_id} names no signal")
+            return
+        if not inside:
+            return
+        self.counts.intents += 1
+        if signal_id in self._published:
+            if (signal := self._published.pop(signal_id)) is not None:
+                for line in _contents(signal, intent, self._bounds.cap_usd):
+                    self._differs(f"intent {intent_id} of signal {signal_id}: {line}")
+            self._committed_ms.pop(signal_id)
+            self.counts.published += 1
+        elif not self._excused(signal_id):
+            self._differs(f"intent {intent_id} has no decision to publish signal {signal_id}, or is its second")
+
+    def _excused(self, signal_id: str) -> bool:
+        """Whether an intent may lack a decision: it came after the audit was read, or before the oldest one left."""
+        before = self._audited_from is None or order(signal_id) <= order(self._audited_from)
+        return not self._bounds.is_decided(signal_id) or before
+
+    def finish(self) -> None:
+        """Say what is left over: decisions without a signal, publications without an intent."""
+        self._close_signals()
+        first = self._bounds.first_intent
+        for signal_id in self._published:
+            if first is not None and self._committed_ms[signal_id] <= order(first)[0]:
+                self.counts.intents_trimmed += 1
+            else:
+                self._differs(f"signal {signal_id} was decided as published, and there is no intent")
+
+    def _close_signals(self) -> None:
+        """Deal with decisions whose signal was not there, once all signals were taken."""
+        first = self._bounds.first_signal
+        for entry_id, reason in self._decisions.items():
+            if first is None or order(entry_id) >= order(first):
+                self._differs(f"signal {entry_id} was decided as {reason!r}, and is not in the stream")
+                continue
+            self.counts.signals_trimmed += 1
+            if reason == Reason.PUBLISHED.value:
+                self._published[entry_id] = None
+        self._decisions = {}
+
+    def _differs(self, line: str) -> None:
+        self.different += 1
+        if len(self.differences) < MAX_DESCRIBED:
+            self.differences.append(line)
+
+
+def _fits(parsed: Signal | Rejected | Ignored, reason: str) -> bool:
+    """Whether an entry that reads as *parsed* can have been decided so; age and clock are looked at first."""
+    if reason in _STALE or reason == _CLOCK:
+        return True
+    if isinstance(parsed, Rejected):
+        return reason == f"{Reason.REJECTED.value}:{parsed.code.value}"
+    if isinstance(parsed, Ignored):
+        return reason == Reason.HOLD.value
+    others = {each.value for each in Reason} - {Reason.REJECTED.value, Reason.HOLD.value}
+    return reason in (others if not parsed.reduce_only else {each.value for each in _OF_REDUCE_ONLY})
+
+
+def _kind(parsed: Signal | Rejected | Ignored) -> str:
+    if isinstance(parsed, Rejected):
+        return f"invalid ({parsed.code.value})"
+    if isinstance(parsed, Ignored):
+        return "a hold"
+    return "reduce-only" if parsed.reduce_only else "valid"
+
+
+def _contents(signal: Signal, intent: _Intent, cap_usd: float | None) -> list[str]:
+    """Return what of *intent* is not as *signal* and the policy have it."""
+    factor = SIZE_BOOST.get(intent.rank, 1.0) if isinstance(intent.rank, int) else 1.0
+    sizes = [signal.position_size_usd, signal.quantity]
+    if not signal.reduce_only:
+        sizes = [boosted(size, factor, cap_usd) for size in sizes]
+    wanted = {
+        "symbol": signal.symbol,
+        "side": signal.side,
+        "confidence": signal.confidence,
+        "reduce_only": signal.reduce_only,
+        "position_size_usd": sizes[0],
+        "quantity": sizes[1],
+    }
+    found = {name: getattr(intent, name) for name in wanted}
+    return [f"{name} is {found[name]!r}, not {wanted[name]!r}" for name in wanted if found[name] != wanted[name]]
