@@ -52,7 +52,7 @@ class Publisher:
             reply = self._tenure.commit(Commit(intents=_intents(batch, data), reduce_only=True, audit=audit))
             for signal, reason in _refused(batch, reply) or [(s, _REASON_OF_ALL[reply.status]) for s in batch]:
                 del waiting[signal.dedup_id]
-                _settle(window, signal, reason)
+                window.settle(signal.entry_id, reason)
             if reply.status == "OK":
                 for signal, intent_id in zip(batch, reply.intents, strict=True):
                     self._telemetry.intent(signal, intent_id)
@@ -89,15 +89,14 @@ class Publisher:
         """Decide and commit once; what Redis refuses leaves the ranking."""
         seen = self._tenure.observe()
         approve = self._gate.approve if self._gate is not None else None
-        decision = decide(window.candidates.values(), seen.capacity, self._settings, approve)
+        decision = decide(window.ranked(), seen.capacity, self._settings, approve)
         reply = self._commit_decision(window, decision, seen)
         if reply.status == "STALE":
             window.drop([decision.choices[place - 1].signal.dedup_id for place in reply.stale], Reason.STALE_AT_COMMIT)
         elif reply.status == "DUPLICATE":
             # Where one id is known others will be: all are looked up at once.
             for signal, own in self._tenure.scripts.published(list(window.candidates.values())):
-                del window.candidates[signal.dedup_id]
-                _settle(window, signal, Reason.PUBLISHED if own else Reason.ID_PUBLISHED)
+                window.drop([signal.dedup_id], Reason.PUBLISHED if own else Reason.ID_PUBLISHED)
         return seen, decision, reply
 
     def _commit_decision(self, window: Window, decision: Decision, seen: Observation) -> Reply:
@@ -163,14 +162,6 @@ def _facts(window: Window, decision: Decision, seen: Observation) -> dict[str, s
         "open": "" if capacity.open_orders is None else str(capacity.open_orders),
         "in_flight": str(capacity.in_flight),
     }
-
-
-def _settle(window: Window, signal: Signal, reason: Reason) -> None:
-    """Count *signal*, and list it for the audit unless its own commit has listed it as published."""
-    if reason is Reason.PUBLISHED:
-        window.outcomes[reason.outcome] += 1
-    else:
-        window.settle(signal.entry_id, reason)
 
 
 def _intents(signals: list[Signal], data: list[str]) -> tuple[Intent, ...]:

@@ -127,12 +127,12 @@ def allowance(capacity: Capacity, settings: Settings) -> Allowance:
 
 
 def decide(
-    candidates: Iterable[Signal],
+    ranked: Iterable[Signal],
     capacity: Capacity,
     settings: Settings,
     approve: Callable[[Signal], bool] | None = None,
 ) -> Decision:
-    """Choose the best of *candidates* (at most one per symbol and per dedup id) that *capacity* allows.
+    """Choose what *capacity* allows of candidates *ranked* best first, one per dedup id: at most one per symbol.
 
     With *approve* only what it approves; it is asked best first, and no more often than needed. A super-confident
     signal that passes at the target counts as BEST_OF_PUBLISH.
@@ -142,7 +142,7 @@ def decide(
     settled: set[str] = set()
     chosen: list[Signal] = []
     denied = set()
-    for signal in best_per_id(candidates) if allowed.limit else []:
+    for signal in ranked if allowed.limit else ():
         if len(chosen) == allowed.limit:
             break
         if signal.symbol in settled:
@@ -157,14 +157,6 @@ def decide(
     limit = 0 if event is Event.TARGET_REACHED else allowed.limit
     choices = tuple(Choice(signal, rank, SIZE_BOOST.get(rank, 1.0)) for rank, signal in enumerate(chosen, start=1))
     return Decision(event, limit, allowed.slots, choices, least, frozenset(denied))
-
-
-def best_per_id(candidates: Iterable[Signal]) -> list[Signal]:
-    """Rank *candidates*, keeping the best per dedup id."""
-    by_id: dict[str, Signal] = {}
-    for signal in sorted(candidates, key=rank_key):
-        by_id.setdefault(signal.dedup_id, signal)
-    return list(by_id.values())
 
 
 def boosted(size_usd: float | None, boost: float, cap_usd: float | None) -> float | None:

@@ -6,6 +6,7 @@ Each entry passes `take` once and gets exactly one outcome. Candidates get their
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left, insort
 from collections import Counter
 from typing import TYPE_CHECKING, Final
@@ -17,7 +18,7 @@ from router.core.quick import Sieve
 from router.core.signal import Ignored, RejectCode, Rejected, Signal, parse, signal_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from router.config import Settings
 
@@ -88,14 +89,21 @@ class Window:
         return None if flat is None else self._sort(entry_id, flat, now_ms, now_s)
 
     def settle(self, entry_id: str, reason: Reason, code: str = "") -> None:
-        """Give an entry its outcome: count it, and note *reason* (with the *code* of a rejection) for the audit."""
+        """Give an entry its outcome: count it, and note *reason* (with the *code* of a rejection) for the audit.
+
+        What is published is listed by the very commit that publishes it.
+        """
         self.outcomes[reason.outcome] += 1
-        if self.decisions is None:
+        if self.decisions is None or reason is Reason.PUBLISHED:
             return
         if len(self.decisions) < MAX_DECISIONS:
             self.decisions.append((entry_id, f"{reason.value}:{code}" if code else reason.value))
         else:
             self.unlisted += 1
+
+    def ranked(self) -> Iterator[Signal]:
+        """Yield the candidates best first; the first few cost little, however many there are."""
+        return (signal for _, signal in heapq.merge(*self._rankings.values()))
 
     def drop(self, dedup_ids: Iterable[str], reason: Reason) -> None:
         """Take the candidates with *dedup_ids* out of the ranking, for *reason*."""
@@ -175,7 +183,9 @@ class Window:
         ranking = self._rankings.setdefault(signal.symbol, [])
         insort(ranking, (rank_key(signal), signal))
         if len(ranking) > MAX_PER_SYMBOL:
-            self.drop([ranking[-1][1].dedup_id], Reason.CROWDED_OUT)
+            worst = ranking.pop()[1]
+            del self.candidates[worst.dedup_id]
+            self.settle(worst.entry_id, Reason.CROWDED_OUT)
         if len(ranking) == MAX_PER_SYMBOL:
             self._floors[signal.symbol] = score(ranking[-1][1])
         if len(self._rankings) > 2 * MAX_SYMBOLS:

@@ -17,7 +17,6 @@ from router.core.policy import (
     Event,
     TradingState,
     allowance,
-    best_per_id,
     boosted,
     decide,
     rank_key,
@@ -58,10 +57,18 @@ def candidate(number: int, symbol: str, confidence: float, **facts: Any) -> Sign
     return Signal(**{**nothing, **known, **facts})
 
 
+def ranked(candidates: list[Signal]) -> list[Signal]:
+    """The best of each id, best first, as a window ranks them."""
+    by_id: dict[str, Signal] = {}
+    for signal in sorted(candidates, key=rank_key):
+        by_id.setdefault(signal.dedup_id, signal)
+    return list(by_id.values())
+
+
 def best_per_symbol(candidates: list[Signal]) -> list[Signal]:
     """The best of each symbol among the best of each id, best first."""
     by_symbol: dict[str, Signal] = {}
-    for signal in best_per_id(candidates):
+    for signal in ranked(candidates):
         by_symbol.setdefault(signal.symbol, signal)
     return list(by_symbol.values())
 
@@ -82,7 +89,7 @@ def test_a_window_never_publishes_more_than_the_policy_allows(
     candidates: list[Signal], capacity: Capacity, settings: Settings
 ) -> None:
     """Nothing when halted or unknown; at most the slots, the cycle's limit, one per symbol and one per id."""
-    decision = decide(candidates, capacity, settings)
+    decision = decide(ranked(candidates), capacity, settings)
     chosen = [choice.signal for choice in decision.choices]
     if capacity.state is not TradingState.ACTIVE or capacity.open_orders is None:
         assert not chosen
@@ -105,7 +112,7 @@ def test_free_slots_and_good_candidates_are_never_met_with_silence(
     settings = Settings(max_open_orders=12, target_open_orders=5)
     capacity = Capacity(TradingState.ACTIVE, open_orders, in_flight)
     expected = min(allowance(capacity, settings).limit, len(best_per_symbol(candidates)))
-    assert expected == len(decide(candidates, capacity, settings).choices)
+    assert expected == len(decide(ranked(candidates), capacity, settings).choices)
     assert bool(candidates) == bool(expected)
 
 
@@ -116,13 +123,15 @@ def test_the_order_of_arrival_does_not_matter(
     """A shuffled window is decided alike."""
     shuffled = candidates.copy()
     random.shuffle(shuffled)
-    assert decide(candidates, capacity, settings) == decide(shuffled, capacity, settings)
+    assert decide(ranked(candidates), capacity, settings) == decide(ranked(shuffled), capacity, settings)
 
 
 @given(signals())
 def test_nothing_better_is_left_behind(candidates: list[Signal]) -> None:
     """Every candidate that ranks above the last choice shares its symbol or id with a better candidate."""
-    choices = [choice.signal for choice in decide(candidates, Capacity(TradingState.ACTIVE, 0, 0), Settings()).choices]
+    choices = [
+        choice.signal for choice in decide(ranked(candidates), Capacity(TradingState.ACTIVE, 0, 0), Settings()).choices
+    ]
     for passed_over in candidates:
         if choices and passed_over not in choices and rank_key(passed_over) < rank_key(choices[-1]):
             better = [c for c in candidates if rank_key(c) < rank_key(passed_over)]
@@ -134,7 +143,7 @@ def test_what_the_gate_denies_is_as_if_it_had_never_come(
     candidates: list[Signal], capacity: Capacity, settings: Settings, numbers: set[int]
 ) -> None:
     """The next best takes place, rank and boost; nothing denied is chosen, and nothing is asked in vain."""
-    ranking = best_per_id(candidates)
+    ranking = ranked(candidates)
     denied = {signal.entry_id for number, signal in enumerate(ranking) if number in numbers}
     asked: list[str] = []
 
@@ -142,7 +151,7 @@ def test_what_the_gate_denies_is_as_if_it_had_never_come(
         asked.append(signal.entry_id)
         return signal.entry_id not in denied
 
-    decision = decide(candidates, capacity, settings, approve)
+    decision = decide(ranked(candidates), capacity, settings, approve)
     without = decide([s for s in ranking if s.entry_id not in denied], capacity, settings)
     assert without.choices == decision.choices
     assert denied & set(asked) == decision.denied
@@ -154,7 +163,7 @@ def test_each_candidate_has_one_reason_that_fits_what_became_of_it(
     candidates: list[Signal], capacity: Capacity, settings: Settings, numbers: set[int]
 ) -> None:
     """Published exactly what was chosen; the others for reasons that count as halted or not chosen."""
-    kept = best_per_id(candidates)
+    kept = ranked(candidates)
     denied = {signal.entry_id for number, signal in enumerate(kept) if number in numbers}
     decision = decide(kept, capacity, settings, lambda signal: signal.entry_id not in denied)
     reasons = dict(explain(kept, decision))
@@ -182,7 +191,7 @@ def test_open_orders_never_exceed_the_cap_whatever_execution_s_delay(steps: list
         if step == "window":
             burst = [candidate(i, symbol, 0.95) for i, symbol in enumerate(SYMBOLS)]
             capacity = Capacity(TradingState.ACTIVE, open_orders, in_flight)
-            in_flight += len(decide(burst, capacity, settings).choices)
+            in_flight += len(decide(ranked(burst), capacity, settings).choices)
         elif step == "open" and in_flight:
             open_orders, in_flight = open_orders + 1, in_flight - 1
         elif step == "lose" and in_flight:
@@ -243,7 +252,7 @@ def test_the_limit_per_hour_comes_after_capacity_and_before_the_target(
 def test_a_super_signal_at_the_target_counts_as_best_of_publish() -> None:
     """At the target one signal of super confidence passes, logged as count=1 allowed=1."""
     candidates = [candidate(0, "A", 0.89), candidate(1, "B", 0.9), candidate(2, "C", 0.95)]
-    decision = decide(candidates, Capacity(TradingState.ACTIVE, 3, 0), Settings())
+    decision = decide(ranked(candidates), Capacity(TradingState.ACTIVE, 3, 0), Settings())
     assert (
         decision.event,
         decision.limit,

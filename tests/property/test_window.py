@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from router.config import Settings
 from router.core.entry_id import order
 from router.core.outcome import Outcome, Reason
-from router.core.policy import best_per_id
+from router.core.policy import rank_key
 from router.core.window import MAX_PER_SYMBOL, MAX_REJECTS, MAX_SYMBOLS, Entry, Window
 
 NOW_MS = 1_000_000
@@ -73,6 +73,16 @@ def test_candidates_do_not_depend_on_the_order_of_arrival(drawn: list[tuple[int,
 
 
 @given(entries)
+def test_candidates_are_ranked_best_first(drawn: list[tuple[int, dict[str, Any]]]) -> None:
+    """All candidates and nothing else, in the order of the policy."""
+    window, _ = take_all([(f"{NOW_MS - age}-{i}", fields(**f)) for i, (age, f) in enumerate(drawn)])
+    assert sorted(window.candidates.values(), key=rank_key) == list(window.ranked())
+    dropped = list(window.candidates)[::2]
+    window.drop(dropped, Reason.STALE)
+    assert sorted(window.candidates.values(), key=rank_key) == list(window.ranked())
+
+
+@given(entries)
 def test_the_quick_way_and_the_audited_one_agree(drawn: list[tuple[int, dict[str, Any]]]) -> None:
     """With an audit each entry is looked at by the rule; without, many at once: nothing but the speed differs."""
     arrived = sorted((f"{NOW_MS - age}-{i}", f) for i, (age, f) in enumerate(drawn))
@@ -106,7 +116,7 @@ def test_at_most_1024_symbols_are_kept_and_they_are_the_best(extra: int) -> None
     everything.take([entry(entry_id, f) for entry_id, f in arrived], NOW_MS, 0.0)
     assert len(window.candidates) == MAX_SYMBOLS
     assert extra == window.outcomes[Outcome.NOT_CHOSEN]
-    worst_kept = best_per_id(window.candidates.values())[-1].confidence
+    worst_kept = list(window.ranked())[-1].confidence
     assert worst_kept >= sorted((0.75 + (i % 97) / 400 for i in range(total)), reverse=True)[MAX_SYMBOLS - 1] - 1e-9
 
 

@@ -19,6 +19,7 @@ ALLOWED = {
     "datetime",
     "enum",
     "functools",
+    "heapq",
     "math",
     "msgspec",
     "re",
