@@ -21,7 +21,7 @@ endif
 # Ansible ignores an ansible.cfg in a world-writable folder and Molecule ignores this one anyway: hence absolute paths.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/ansible
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.cache/bin:$(PATH)
 
 STAMPS := .cache/stamps
 VENV := $(STAMPS)/venv
@@ -37,7 +37,7 @@ TARGET_UP := $(if $(filter $(LAB_INVENTORY) $(LAB_INVENTORY)/,$(INVENTORY)),lab-
 SCRIPTS := requirements/wheelhouse.py molecule/shared/lab.py $(wildcard molecule/shared/host/*.py)
 
 ##@ Deploy
-.PHONY: deploy rollback recon verify
+.PHONY: deploy rollback recon verify monitoring
 deploy: wheel wheelhouse $(TARGET_UP) ## Put the router on the hosts of INVENTORY, prove it, undo it if it did not help
 	@$(PLAYBOOK) site.yml $(ARGS)
 
@@ -49,6 +49,9 @@ recon: wheel wheelhouse ## Measure the router that runs now (installs only what 
 
 verify: wheel wheelhouse ## Say what on the hosts differs from what was deployed
 	@$(PLAYBOOK) quantum.router.verify $(ARGS)
+
+monitoring: $(VENV) ## Put alert rules and dashboard on the hosts of the group monitoring
+	@$(PLAYBOOK) quantum.router.monitoring $(ARGS)
 
 ##@ Lab
 .PHONY: lab-up lab-down
@@ -138,8 +141,9 @@ $(STAMPS)/lab: requirements/apt.sh | $(STAMPS)
 	@requirements/apt.sh 'podman=podman netavark aardvark-dns' runc=runc iptables=iptables mmdebstrap=mmdebstrap gpg=gpg nsenter=util-linux
 	@touch $@
 
-$(STAMPS)/tests: requirements/apt.sh | $(STAMPS)
+$(STAMPS)/tests: requirements/apt.sh requirements/promtool.sh | $(STAMPS)
 	@requirements/apt.sh redis-server=redis-server shellcheck=shellcheck
+	@requirements/promtool.sh .cache/bin
 	@touch $@
 
 $(STAMPS)/bench: requirements/bench.txt tests/bench/peers/three_reads.c requirements/apt.sh | $(VENV)

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,9 +18,10 @@ from tests.integration.conftest import OPEN_ORDERS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Start = Callable[..., Any]
+
+MONITORING = Path(__file__).parents[2] / "ansible/ansible_collections/quantum/router/roles/monitoring/files"
 
 
 @pytest.fixture
@@ -69,6 +72,19 @@ def test_metrics_add_up_with_the_books_in_redis(start_router: Start, market: Any
     market.client.delete(OPEN_ORDERS)
     eventually(lambda: scrape(listen, "capacity_known")[""] == 0, "capacity unknown")
     assert "quantum_router_open_orders NaN" in get(listen, "metrics")[1]
+
+
+def test_every_metric_of_rules_and_dashboard_is_served(start_router: Start, market: Any, listen: str) -> None:
+    """A renamed metric would leave an alert silent for ever."""
+    start_router(ROUTER_METRICS_LISTEN=listen).wait_for("ACTIVE")
+    families = text_string_to_metric_families(get(listen, "metrics")[1])
+    served = {sample.name for family in families for sample in family.samples}
+    files = [path for path in MONITORING.iterdir() if path.suffix in {".yml", ".json"}]
+    named = set(re.findall(r"quantum_router_\w+", " ".join(path.read_text(encoding="utf-8") for path in files)))
+    assert 2 == len(files)
+    assert len(named) > 20
+    assert set() == named - served
+    assert market.group
 
 
 def test_a_standby_is_ready_and_one_without_redis_is_not(
