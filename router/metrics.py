@@ -22,6 +22,7 @@ from prometheus_client.utils import floatToGoString
 from router import __version__
 from router.core.policy import TradingState
 from router.tally import Role
+from router.telemetry import LINES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,7 +68,10 @@ def _process(tally: Tally) -> Iterator[Metric]:
     yield _gauge("process_start_time_seconds", "When this process started", tally.started_at_s)
     yield _counter("process_cpu_seconds", "Processor time used", time.process_time())
     yield _gauge("process_resident_memory_bytes", "Memory in use", pages * _PAGE_BYTES)
-    yield _counters("log_events", "Lines logged, by event", "event", tally.lines)
+    lines = CounterMetricFamily(PREFIX + "log_events", "Lines logged, by event and level", labels=["event", "level"])
+    for name, count in tally.lines.items():
+        lines.add_metric([name, LINES[name].name.lower()], count)
+    yield lines
     yield _counters("failures", "Ends of the service by exit code, kept over restarts", "exit_code", tally.failures)
 
 

@@ -44,7 +44,7 @@ def get(listen: str, page: str) -> tuple[int, str]:
 
 
 def scrape(listen: str, name: str) -> dict[str, float]:
-    """Return the samples of the metric *name* by the value of their one label ('' without)."""
+    """Return the samples of the metric *name* by the value of their first label ('' without)."""
     families = text_string_to_metric_families(get(listen, "metrics")[1])
     samples = [s for f in families for s in f.samples if s.name == f"quantum_router_{name}"]
     return {next(iter(s.labels.values()), ""): s.value for s in samples}
