@@ -203,9 +203,12 @@ class Comparison:
     def finish(self) -> None:
         """Say what is left over: decisions without a signal, publications without an intent."""
         self._close_signals()
-        first = self._bounds.first_intent
+        # Of the first intent's own millisecond as many are gone as its sequence number says.
+        first_ms, gone = (0, 0) if self._bounds.first_intent is None else order(self._bounds.first_intent)
         for signal_id in self._published:
-            if first is not None and self._committed_ms[signal_id] <= order(first)[0]:
+            same = self._committed_ms[signal_id] == first_ms and gone > 0
+            if same or self._committed_ms[signal_id] < first_ms:
+                gone -= same
                 self.counts.intents_trimmed += 1
             else:
                 self._differs(f"signal {signal_id} was decided as published, and there is no intent")
