@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.test_crash import CRASH_AT, RUN
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -78,6 +80,23 @@ def test_what_a_router_leaves_is_equal_even_after_a_kill(routed: Any, reconcile:
     assert routed.client.xlen(SIGNALS) == found["counts"]["signals"]
     assert 20 == found["counts"]["not_listed"]
     assert len(routed.intents) == found["counts"]["intents"] == found["counts"]["published"] > 0
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_kill_around_a_commit_leaves_books_that_are_equal(
+    start_router: Start, market: Any, reconcile: Reconcile, when: str, number: int
+) -> None:
+    """The first commit publishes a reduce-only signal, the second a window; what is read again is not audited again."""
+    doomed = start_router(CRASH_AT, "SIGKILL", when, "commit", str(number), *RUN, **ON)
+    market.signal("EXIT", 0.5, reduce_only=True)
+    market.burst()
+    doomed.wait()
+    router = start_router(**ON)
+    market.audit()
+    router.stop()
+    done = reconcile()
+    assert (0, "") == (done.returncode, done.stderr), done.stdout
 
 
 @pytest.mark.parametrize(

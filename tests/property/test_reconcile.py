@@ -45,7 +45,7 @@ def windows(payloads: list[list[dict[str, Any]]]) -> Books:
         window = Window(cursor, SETTINGS)
         exits = window.take(entries, NOW_MS, 0.0)
         window.close()
-        decision = decide(window.candidates.values(), Capacity(TradingState.ACTIVE, 0, 0), SETTINGS)
+        decision = decide(window.ranked(), Capacity(TradingState.ACTIVE, 0, 0), SETTINGS)
         texts = [reduce_only_intent(signal, NOW_MS, "r") for signal in exits]
         texts += [chosen_intent(choice, NOW_MS, "r", SETTINGS.max_position_usd) for choice in decision.choices]
         books.intents.extend((f"{NOW_MS + number}-{i}", {b"data": text.encode()}) for i, text in enumerate(texts, 1))
