@@ -109,10 +109,12 @@ class Service:
             session = Session(settings, scripts, group, reader, lease, self._release, telemetry, clock, self._tick)
             session.start()
             self._say_ready()
-            started_s = clock()
+            started_s, told = clock(), None
             while True:
                 session.step()
-                self._manager.status(telemetry.status)
+                if telemetry.tally.seen is not told:
+                    told = telemetry.tally.seen
+                    self._manager.status(telemetry.status)
                 if clock() - started_s > CALM_S:
                     self._pause_s = PAUSE_S
 
