@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The promise under every fault at once: `make chaos`, or a short form of it with the other tests.
 
-CHAOS_FAULTS is how many faults strike (40), CHAOS_SEED chooses which, when and where (1).
+CHAOS_FAULTS is how many faults strike (36), CHAOS_SEED chooses which, when and where (1).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-NUMBER = int(os.environ.get("CHAOS_FAULTS", "40"))
+NUMBER = int(os.environ.get("CHAOS_FAULTS", "36"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 #: Faults between two audits.
 AUDIT_EVERY = 25

@@ -38,6 +38,8 @@ class Supervisor(threading.Thread):
         self._numbers = iter(range(1_000_000))
         self._stop_asked = threading.Event()
         self._next: tuple[str, ...] = ()
+        #: Every process that ran under this name.
+        self.routers: list[RouterProcess] = []
         #: Ends that a fault does not explain.
         self.failures: list[str] = []
         self.router = self.start_router()
@@ -46,7 +48,8 @@ class Supervisor(threading.Thread):
         """Start a router under this name; *crash* says where it gets which signal, as crash_at.py wants it."""
         program = (CRASH_AT, *crash) if crash else ("-m", "router")
         log = self._logs / f"{self.holder}-{next(self._numbers)}.log"
-        return RouterProcess(self._url, log, SETTINGS, (*program, "run", "--holder", self.holder))
+        self.routers.append(RouterProcess(self._url, log, SETTINGS, (*program, "run", "--holder", self.holder)))
+        return self.routers[-1]
 
     def restart_to(self, *crash: str) -> RouterProcess:
         """Kill the router and return the next one, which gets a signal where *crash* says."""
@@ -82,6 +85,8 @@ class Producer(threading.Thread):
         self._market = Market(client)
         self._random = random.Random(seed)
         self._stop_asked = threading.Event()
+        #: Signals that Redis has acknowledged.
+        self.acknowledged = 0
         self._works = threading.Event()
         self._works.set()
 
@@ -115,6 +120,7 @@ class Producer(threading.Thread):
         if not self._random.randrange(10):
             facts = {**facts, "correlation_id": f"d{int(time.monotonic())}"}  # ids that several signals share
         self._market.signal(symbol, confidence, **facts)
+        self.acknowledged += 1
 
 
 class World:
@@ -168,32 +174,41 @@ class World:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What went in and came out so far. A loss is an entry without an outcome, a duplicate an intent too many."""
-        intents = self.market.intents
-        added = int(self.server.client.xinfo_stream(SIGNALS)["entries-added"])
-        ids = [intent.get("correlation_id") for intent in intents]
-        entries = [intent["signal_id"] for intent in intents]
-        counted = sum(self.market.outcomes.values()) - self.counted_before
-        repeated = max(len(ids) - len(set(ids)), len(entries) - len(set(entries)))
-        return {
-            "signals in": added,
-            "intents out": len(intents),
-            "duplicates": repeated,
-            "losses": max(0, added - counted),
-            "counted twice": max(0, counted - added),
-        }
-
-    def settled(self) -> bool:
-        """Say whether the cursor has reached the last entry and nothing is pending."""
-        group, stream = self.market.group, self.server.client.xinfo_stream(SIGNALS)
-        return bool(group) and group["last-delivered-id"] == stream["last-generated-id"] and not group["pending"]
+        """What went in and came out so far."""
+        return counts(self.market, self.counted_before)
 
     def audit(self) -> None:
         """Let the routers catch up while nothing is added, and assert the promise."""
         self.producer.pause()
-        eventually(self.settled, "every signal dealt with", within_s=20)
-        counts = self.counts
-        failures = [failure for supervisor in self.supervisors for failure in supervisor.failures]
-        assert not failures, "\n".join(failures)
-        assert (0, 0, 0) == (counts["duplicates"], counts["losses"], counts["counted twice"]), counts
+        check(self.market, self.supervisors, self.counted_before)
         assert self.execution.most_open <= MAX_OPEN_ORDERS
+
+
+def counts(market: Market, counted_before: int = 0) -> dict[str, int]:
+    """What went in and came out. A loss is an entry without an outcome, a duplicate an intent too many."""
+    intents = market.intents
+    added = int(market.client.xinfo_stream(SIGNALS)["entries-added"])
+    ids = [intent.get("correlation_id") for intent in intents]
+    entries = [intent["signal_id"] for intent in intents]
+    counted = sum(market.outcomes.values()) - counted_before
+    return {
+        "signals in": added,
+        "intents out": len(intents),
+        "duplicates": max(len(ids) - len(set(ids)), len(entries) - len(set(entries))),
+        "losses": max(0, added - counted),
+        "counted twice": max(0, counted - added),
+    }
+
+
+def check(market: Market, supervisors: list[Supervisor], counted_before: int = 0) -> None:
+    """Assert the promise, once everything that was added is dealt with; nothing may be added meanwhile."""
+
+    def settled() -> bool:
+        group, stream = market.group, market.client.xinfo_stream(SIGNALS)
+        return bool(group) and group["last-delivered-id"] == stream["last-generated-id"] and not group["pending"]
+
+    eventually(settled, "every signal dealt with", within_s=20)
+    failures = [failure for supervisor in supervisors for failure in supervisor.failures]
+    assert not failures, "\n".join(failures)
+    found = counts(market, counted_before)
+    assert (0, 0, 0) == (found["duplicates"], found["losses"], found["counted twice"]), found

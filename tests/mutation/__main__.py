@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many small mistakes in the core and in the commit's guards the tests notice: `make mutation`.
+
+Each mutant is tested in a copy of the checkout. `python -m tests.mutation NAME...` tests only files of these names.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final
+
+from tests.mutation.mutants import lua_mutants, python_mutants
+
+if TYPE_CHECKING:
+    from tests.mutation.mutants import Mutant
+
+ROOT: Final = Path(__file__).parents[2]
+#: A mutant that makes the tests run longer than this many seconds has been noticed.
+PATIENCE_S: Final = 120
+#: Per cent of the mutants that must be noticed.
+GOAL: Final = 90
+CORE_TESTS: Final = [f"tests/property/test_{name}.py" for name in ("policy", "window", "signal", "intent", "fuzz")]
+LUA_TESTS: Final = [f"tests/integration/test_{name}.py" for name in ("commit", "limits")]
+
+
+def notices(copy: Path, path: Path, mutant: Mutant) -> bool:
+    """Say whether a test fails, or hangs, with *mutant* in the *copy*."""
+    mutated = copy / path.relative_to(ROOT)
+    original = mutated.read_text(encoding="utf-8")
+    mutated.write_text(mutant.text, encoding="utf-8")
+    tests = CORE_TESTS if path.suffix == ".py" else LUA_TESTS
+    command = [sys.executable, "-m", "pytest", "--quiet", "--exitfirst", "-p", "no:cacheprovider", *tests]
+    environ = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_PROFILE": "mutation"}
+    try:
+        done = subprocess.run(command, cwd=copy, env=environ, capture_output=True, timeout=PATIENCE_S, check=False)
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        mutated.write_text(original, encoding="utf-8")
+    return done.returncode != 0
+
+
+def main(names: list[str]) -> int:
+    """Test every mutant; print those that nobody noticed and the score of each file; 0 when all reach the goal."""
+    paths = [*sorted(ROOT.glob("router/core/*.py")), ROOT / "router/redis_io/lua/commit.lua"]
+    chosen = [path for path in paths if not names or path.name in names]
+    jobs = [(p, m) for p in chosen for m in (python_mutants if p.suffix == ".py" else lua_mutants)(p)]
+    copies: SimpleQueue[Path] = SimpleQueue()
+    seen, noticed = Counter[str](), Counter[str]()
+
+    def test(job: tuple[Path, Mutant]) -> bool:
+        copy = copies.get()
+        try:
+            return notices(copy, *job)
+        finally:
+            copies.put(copy)
+
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for number in range(os.cpu_count() or 1):
+            copies.put(_copy(Path(folder) / str(number)))
+        for (path, mutant), was_noticed in zip(jobs, pool.map(test, jobs), strict=True):
+            group = path.name if path.suffix == ".lua" else "core"
+            for counted in {path.name, group}:
+                seen[counted] += 1
+                noticed[counted] += was_noticed
+            if not was_noticed:
+                sys.stdout.write(f"{path.relative_to(ROOT)}:{mutant.line}: {mutant.what}\n")
+                sys.stdout.flush()
+    for name, total in seen.items():
+        sys.stdout.write(f"{name}: {noticed[name]} of {total} mutants noticed, {noticed[name] / total:.1%}\n")
+    return int(any(100 * noticed[name] < GOAL * seen[name] for name in ("core", "commit.lua") if seen[name]))
+
+
+def _copy(target: Path) -> Path:
+    """Copy what the tests need."""
+    for name in ("router", "tests"):
+        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", target)
+    return target
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
