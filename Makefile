@@ -84,7 +84,7 @@ clean: ## Remove everything built here: the lab, its image, .venv, wheels, cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Test
-.PHONY: lint test-unit chaos fuzz test-molecule test bench
+.PHONY: lint test-unit chaos fuzz mutation test-molecule test bench
 lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
 	@ruff check
 	@ruff format --check
@@ -106,6 +106,9 @@ chaos: setup ## FAULTS=500 or more faults on two routers, Redis and the lines be
 CASES ?= 1000000
 fuzz: $(VENV) ## CASES=1000000 entries of any bytes, none of which may raise, be lost, or give an intent that is no JSON
 	@python -m tests.property.fuzz $(CASES) $(SEED)
+
+mutation: setup ## How many small mistakes in the core and in the commit's guards the tests notice
+	@python -m tests.mutation
 
 # A state of our own, cleared first: what an aborted run left there would stop the next one.
 test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own

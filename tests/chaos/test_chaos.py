@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+    import pytest
+
 NUMBER = int(os.environ.get("CHAOS_FAULTS", "36"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 #: Faults between two audits.
@@ -32,15 +34,18 @@ def campaign(number: int, random: Random) -> list[str]:
     return names
 
 
-def test_no_fault_loses_or_repeats_anything(tmp_path: Path, say: Callable[[str], None]) -> None:
+def test_no_fault_loses_or_repeats_anything(
+    tmp_path: Path, say: Callable[[str], None], request: pytest.FixtureRequest
+) -> None:
     """Under a steady flow, two routers and an execution: no entry without an outcome, no intent twice, cap kept."""
     happened: Counter[str] = Counter()
     world = World(tmp_path, SEED)
+    request.addfinalizer(world.close)
     world.start()
     try:
         names = campaign(NUMBER, world.random)
         for turn in range(2 * len(names)):
-            if turn % AUDIT_EVERY == 0:
+            if turn % AUDIT_EVERY == AUDIT_EVERY - 1:
                 world.audit()
                 world.producer.resume()
             if not names:
@@ -58,5 +63,4 @@ def test_no_fault_loses_or_repeats_anything(tmp_path: Path, say: Callable[[str],
             say(f"{count:6} {name}")
         say(", ".join(f"{name} {count}" for name, count in world.counts.items()))
         say(f"orders opened {world.execution.opened}, most open at once {world.execution.most_open}")
-        world.close()
     assert happened.total() >= NUMBER
