@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,10 @@ import pytest
 
 import router.redis_io
 from router.config import Settings
-from router.redis_io.client import connect
 from router.redis_io.keys import catalogue
 from router.redis_io.rights import service
-from router.redis_io.scripts import Commit, Intent, Lease, Scripts, Standby
+from router.redis_io.scripts import Intent, Lease, Standby
+from tests.integration.commit_bench import CommitBench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,42 +24,13 @@ if TYPE_CHECKING:
 LUA = Path(next(iter(router.redis_io.__path__))) / "lua"
 
 
-@dataclass
-class Bench:
-    """A lease on a stream with one signal, and a commit that would publish it."""
-
-    client: Any
-    scripts: Scripts
-    lease: Lease
-    commit: Commit
-
-    def try_commit(self, commit_id: str = "1", cursor: str = "0-0", **changes: Any) -> Any:
-        """Commit, with *changes*."""
-        return self.scripts.commit(self.lease, commit_id, cursor, replace(self.commit, **changes))
-
-    def photograph(self) -> dict[str, Any]:
-        """Everything in Redis but the lease, whose time runs."""
-        keys = sorted(key for key in self.client.scan_iter() if "lease" not in key)
-        return {key: self.client.dump(key) for key in keys}
-
-
 @pytest.fixture
-def bench(redis_server: Any) -> Bench:
+def bench(redis_server: Any) -> CommitBench:
     """A bench on the test's server."""
-    settings = Settings(redis_url=redis_server.url)
-    keys = catalogue(settings)
-    redis_server.client.set(keys.open_orders, "1")
-    redis_server.client.xgroup_create(keys.signals, "router", "0", mkstream=True)
-    signal_id = redis_server.client.xadd(keys.signals, {"payload": "{}"})
-    scripts = Scripts(connect(settings), settings, keys)
-    lease = scripts.acquire("holder", "release")
-    assert isinstance(lease, Lease)
-    intent = Intent(signal_id, "id", '{"symbol":"BTCUSDT"}')
-    commit = Commit(signal_id, entries=1, intents=(intent,), open_orders_text="1", outcomes={"published": 1})
-    return Bench(redis_server.client, scripts, lease, commit)
+    return CommitBench(redis_server)
 
 
-def _stale(bench: Bench) -> None:
+def _stale(bench: CommitBench) -> None:
     old = f"{int(time.time() * 1000) - 60_000}-0"
     bench.commit = replace(bench.commit, intents=(replace_id(bench.commit.intents[0], old),))
 
@@ -92,7 +63,7 @@ def replace_id(intent: Intent, signal_id: str) -> Intent:
     ],
 )
 def test_a_commit_that_may_not_be_made_changes_nothing(
-    bench: Bench, spoil: Callable[[Bench], Any], status: str
+    bench: CommitBench, spoil: Callable[[CommitBench], Any], status: str
 ) -> None:
     """Whatever changed between decision and commit, it is all or nothing."""
     spoil(bench)
@@ -101,7 +72,7 @@ def test_a_commit_that_may_not_be_made_changes_nothing(
     assert before == bench.photograph()
 
 
-def test_the_same_commit_sent_again_gets_the_first_reply(bench: Bench) -> None:
+def test_the_same_commit_sent_again_gets_the_first_reply(bench: CommitBench) -> None:
     """A lost reply is repaired by asking again; the second time nothing is written."""
     first = bench.try_commit()
     after_first = bench.photograph()
@@ -110,7 +81,7 @@ def test_the_same_commit_sent_again_gets_the_first_reply(bench: Bench) -> None:
     assert after_first == bench.photograph()
 
 
-def test_what_this_entry_published_is_said_even_when_halted(bench: Bench) -> None:
+def test_what_this_entry_published_is_said_even_when_halted(bench: CommitBench) -> None:
     """After a crash a published reduce-only entry counts as published, though the desk has halted since."""
     bench.try_commit(cursor_to=None, reduce_only=True, outcomes={})
     bench.client.set("quantum:kill", "STOP")
@@ -118,7 +89,7 @@ def test_what_this_entry_published_is_said_even_when_halted(bench: Bench) -> Non
     assert ("DUPLICATE", [(1, True)]) == (again.status, again.duplicates)
 
 
-def test_reduce_lets_a_reduce_only_commit_pass_whatever_capacity_is(bench: Bench) -> None:
+def test_reduce_lets_a_reduce_only_commit_pass_whatever_capacity_is(bench: CommitBench) -> None:
     """Reduce-only skips capacity, and takes no slot."""
     bench.client.set("quantum:kill", "REDUCE")
     bench.client.delete("quantum:state:open_orders")
@@ -126,7 +97,7 @@ def test_reduce_lets_a_reduce_only_commit_pass_whatever_capacity_is(bench: Bench
     assert not bench.client.exists("quantum:router:inflight")
 
 
-def test_a_lease_from_a_clock_that_was_ahead_may_be_taken(bench: Bench) -> None:
+def test_a_lease_from_a_clock_that_was_ahead_may_be_taken(bench: CommitBench) -> None:
     """One that claims to live longer than its own TTL was written before the clock stepped back."""
     assert isinstance(bench.scripts.acquire("other", "r"), Standby)
     bench.client.pexpire("quantum:router:lease", 3_600_000)
@@ -136,7 +107,7 @@ def test_a_lease_from_a_clock_that_was_ahead_may_be_taken(bench: Bench) -> None:
     assert not bench.scripts.renew(bench.lease)
 
 
-def test_a_foreign_member_of_the_in_flight_set_is_dropped(bench: Bench) -> None:
+def test_a_foreign_member_of_the_in_flight_set_is_dropped(bench: CommitBench) -> None:
     """What is no entry id cannot be in flight."""
     bench.client.xgroup_create("quantum:stream:trade.intent", "quantum:group:execution:trade.intent", mkstream=True)
     bench.client.sadd("quantum:router:inflight", "rubbish")

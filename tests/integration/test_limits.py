@@ -4,15 +4,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from router.config import Settings
-from router.redis_io.client import connect
-from router.redis_io.keys import catalogue
-from router.redis_io.scripts import Commit, Intent, Lease, Scripts
+from tests.integration.commit_bench import CommitBench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,48 +132,22 @@ def test_the_last_window_is_kept_for_people(start_router: Start, market: Any) ->
     assert ("CAPACITY_UNKNOWN", "0", "") == (facts["event"], facts["count"], facts["open"])
 
 
-class Bench:
-    """A lease, a stream with one signal, and a commit of one intent for it."""
-
-    def __init__(self, server: Any, **limits: Any) -> None:
-        settings = Settings(redis_url=server.url, **limits)
-        keys = catalogue(settings)
-        self.client = server.client
-        self.client.set(keys.open_orders, "1")
-        self.client.xgroup_create(keys.signals, "router", "0", mkstream=True)
-        signal_id = self.client.xadd(keys.signals, {"payload": "{}"})
-        self.scripts = Scripts(connect(settings), settings, keys)
-        lease = self.scripts.acquire("holder", "release")
-        assert isinstance(lease, Lease)
-        self._lease = lease
-        intent = Intent(signal_id, "id", "{}", "BTCUSDT BUY")
-        self._commit = Commit(signal_id, entries=1, intents=(intent,), open_orders_text="1")
-
-    def commit(self, **changes: Any) -> Any:
-        """Commit, with *changes*; the reply."""
-        return self.scripts.commit(self._lease, "1", "0-0", replace(self._commit, **changes))
-
-    def photograph(self) -> dict[str, Any]:
-        """Everything in Redis but the lease, whose time runs."""
-        return {key: self.client.dump(key) for key in sorted(self.client.scan_iter()) if "lease" not in key}
-
-
 def test_the_commit_itself_holds_the_limit_per_hour(redis_server: Any) -> None:
     """What another wrote between decision and commit counts: nothing is done, and it is decided anew."""
-    bench = Bench(redis_server, max_intents_per_hour=2)
+    bench = CommitBench(redis_server, max_intents_per_hour=2)
     bench.client.zadd(RECENT, {"1-0": now_ms() - 1000, "2-0": now_ms() - 2000})
     before = bench.photograph()
-    assert "CHANGED" == bench.commit().status
+    assert "CHANGED" == bench.try_commit().status
     assert before == bench.photograph()
     assert 2 == bench.scripts.observe().capacity.hour_intents
-    assert "OK" == bench.commit(reduce_only=True).status
+    assert "OK" == bench.try_commit(reduce_only=True).status
     assert 2 == bench.client.zcard(RECENT)
 
 
 @pytest.mark.parametrize("key", [RECENT, REPEATS, "quantum:router:last_window"])
 def test_a_key_of_another_type_refuses_the_commit_before_anything_is_published(redis_server: Any, key: str) -> None:
     """The proof before the first write covers the keys of the limits too."""
-    bench = Bench(redis_server)
+    bench = CommitBench(redis_server)
     bench.client.set(key, "x")
-    assert ("DENIED", f"{key} is a string") == (bench.commit().status, bench.commit().reason[: len(key) + 12])
+    assert ("DENIED", f"{key} is a string") == (bench.try_commit().status, bench.try_commit().reason[: len(key) + 12])
     assert not bench.client.exists("quantum:stream:trade.intent")

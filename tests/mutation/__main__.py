@@ -28,7 +28,7 @@ PATIENCE_S: Final = 120
 #: Per cent of the mutants that must be noticed.
 GOAL: Final = 90
 CORE_TESTS: Final = [f"tests/property/test_{name}.py" for name in ("policy", "window", "signal", "intent", "fuzz")]
-LUA_TESTS: Final = [f"tests/integration/test_{name}.py" for name in ("commit", "limits")]
+LUA_TESTS: Final = [f"tests/integration/test_{name}.py" for name in ("commit", "commit_effects")]
 
 
 def notices(copy: Path, path: Path, mutant: Mutant) -> bool:

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a commit writes, each thing it demands before that, and where the cursor stands afterwards."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from router.config import Settings
+from router.redis_io.keys import catalogue
+from router.redis_io.scripts import Audit
+from tests.integration.commit_bench import CommitBench
+
+LIMITS = {"max_intents_per_hour": 5, "repeat_limit": 3, "audit_max": 100}
+KEYS = catalogue(Settings())
+DEDUP = KEYS.dedup("id")
+#: Everything that a commit can be asked to write besides intents.
+EVERYTHING: dict[str, Any] = {
+    "rejects": (("1-1", "side", "none"),),
+    "last_window": {"event": "BEST_OF_PUBLISH"},
+    "audit": Audit("BEST_OF_PUBLISH", (("1-1", "rejected"),)),
+}
+EXECUTION = "quantum:group:execution:trade.intent"
+#: What a commit does after its first write: (command, key).
+RIGHTS = [
+    ("xadd", KEYS.intents), ("xadd", KEYS.rejects), ("xadd", KEYS.audit), ("xlen", KEYS.intents),
+    ("xinfo|groups", KEYS.intents), ("xrange", KEYS.intents), ("set", DEDUP), ("sadd", KEYS.inflight),
+    ("hincrby", KEYS.outcomes), ("hset", KEYS.epoch), ("hset", KEYS.halt), ("hset", KEYS.last_window),
+    ("xgroup|setid", KEYS.signals), ("xinfo|stream", KEYS.signals), ("xack", KEYS.signals), ("zadd", KEYS.recent),
+    ("zremrangebyscore", KEYS.recent), ("zadd", KEYS.repeats), ("zremrangebyscore", KEYS.repeats),
+    ("zrange", KEYS.repeats),
+]  # fmt: skip
+
+
+@pytest.fixture
+def bench(redis_server: Any) -> CommitBench:
+    """A bench with every limit and an audit."""
+    return CommitBench(redis_server, **LIMITS)
+
+
+@pytest.mark.parametrize(("command", "key"), RIGHTS)
+def test_one_right_that_is_missing_refuses_the_commit_before_its_first_write(
+    bench: CommitBench, command: str, key: str
+) -> None:
+    """Without it the script would fail half-way, and what it has written by then would stay."""
+    others = [name for field, name in asdict(KEYS).items() if field != "prefix" and name not in {key, ""}]
+    others += [] if key == DEDUP else [DEDUP]
+    rules = [*(f"~{name}" for name in others), "+@all", f"(~{key} +@all -{command})", "(~* +evalsha)"]
+    bench.client.execute_command("ACL", "SETUSER", "default", "resetkeys", *rules)
+    reply = bench.try_commit(**EVERYTHING)
+    bench.client.execute_command("ACL", "SETUSER", "default", "clearselectors", "allkeys")
+    assert ("DENIED", f"no right to {command.partition('|')[0].upper()}") == (
+        reply.status,
+        " ".join(reply.reason.split()[:4]),
+    )
+    assert not bench.client.exists(KEYS.intents, KEYS.outcomes, KEYS.rejects)
+    assert "0-0" == bench.group["last-delivered-id"]
+
+
+@pytest.mark.parametrize("key", [KEYS.intents, KEYS.rejects, KEYS.inflight, KEYS.outcomes, KEYS.audit])
+def test_one_key_of_another_type_refuses_it_too(bench: CommitBench, key: str) -> None:
+    """The reply names the key; nothing is written."""
+    bench.client.geoadd(key, (1, 1, "a place")) if key == KEYS.outcomes else bench.client.set(key, "x")
+    before = bench.photograph()
+    reply = bench.try_commit(**EVERYTHING)
+    assert ("DENIED", key) == (reply.status, reply.reason.split()[0])
+    assert before == bench.photograph()
+
+
+def test_a_commit_writes_all_that_it_was_asked_to(bench: CommitBench) -> None:
+    """Intent, id, in flight, reject, outcome, window, audit and cursor, at once."""
+    assert "OK" == bench.try_commit(**EVERYTHING).status
+    ((intent_id, fields),) = bench.client.xrange(KEYS.intents)
+    assert {"data": '{"symbol":"BTCUSDT"}'} == fields
+    assert {intent_id} == bench.client.smembers(KEYS.inflight)
+    assert [intent_id] == bench.client.zrange(KEYS.recent, 0, -1)
+    assert [f"BTCUSDT BUY {intent_id}"] == bench.client.zrange(KEYS.repeats, 0, -1)
+    assert bench.signal_id == bench.client.get(DEDUP)
+    assert [{"id": "1-1", "code": "side", "detail": "none"}] == [
+        fields for _, fields in bench.client.xrange(KEYS.rejects)
+    ]
+    assert "BEST_OF_PUBLISH" == bench.client.hget(KEYS.last_window, "event")
+    assert 1 == bench.client.xlen(KEYS.audit)
+    assert {"published": "1"} == bench.client.hgetall(KEYS.outcomes)
+    assert (bench.signal_id, 1, 0) == tuple(bench.group[name] for name in ("last-delivered-id", "entries-read", "lag"))
+
+
+def test_what_was_not_asked_for_is_not_written(redis_server: Any) -> None:
+    """Without limits, audit, rejects and a window's end their keys do not appear."""
+    bench = CommitBench(redis_server)
+    bench.try_commit()
+    absent = (KEYS.recent, KEYS.repeats, KEYS.audit, KEYS.rejects, KEYS.last_window, KEYS.halt)
+    assert [] == [key for key in absent if bench.client.exists(key)]
+
+
+def test_what_a_foreign_reader_was_given_is_acknowledged(bench: CommitBench) -> None:
+    """The commit that counts a pending entry takes it off the list."""
+    bench.client.xreadgroup("router", "foreign", {KEYS.signals: ">"})
+    reply = bench.try_commit(cursor=bench.signal_id, cursor_to=None, acknowledge=(bench.signal_id,))
+    assert ("OK", 0) == (reply.status, bench.group["pending"])
+
+
+def test_at_the_end_of_the_stream_the_lag_is_known_however_the_entries_were_counted(bench: CommitBench) -> None:
+    """Whoever has read everything has read all that was ever added."""
+    bench.try_commit(entries=0)
+    assert (1, 0) == bench.reading()
+
+
+def test_before_the_end_an_unknown_count_stays_unknown_and_a_known_one_grows(bench: CommitBench) -> None:
+    """A guess would show an operator a wrong lag."""
+    second = bench.client.xadd(KEYS.signals, {"payload": "{}"})
+    bench.client.xadd(KEYS.signals, {"payload": "{}"})
+    bench.client.xgroup_setid(KEYS.signals, "router", "0")
+    assert "OK" == bench.try_commit("1", intents=()).status
+    assert (None, None) == bench.reading()
+    assert "OK" == bench.try_commit("2", bench.signal_id, cursor_to=second, intents=(), entries_read=2).status
+    assert (2, 1) == bench.reading()
+    bench.client.xgroup_setid(KEYS.signals, "router", bench.signal_id, entries_read=1)
+    bench.try_commit("3", bench.signal_id, cursor_to=second, intents=())
+    assert (2, 1) == bench.reading()
+    bench.client.xgroup_setid(KEYS.signals, "router", bench.signal_id, entries_read=1)
+    bench.try_commit("4", bench.signal_id, cursor_to=second, intents=(), entries_read=-1)
+    assert (None, None) == bench.reading()
+
+
+def test_a_cursor_that_stays_leaves_the_group_as_it_is(bench: CommitBench) -> None:
+    """A reduce-only commit moves nothing; a commit that only counts what was read sets the count."""
+    bench.client.xadd(KEYS.signals, {"payload": "{}"})
+    bench.client.xgroup_setid(KEYS.signals, "router", bench.signal_id)
+    bench.try_commit("1", bench.signal_id, cursor_to=None, reduce_only=True)
+    assert (None, None) == bench.reading()
+    bench.try_commit("2", bench.signal_id, cursor_to=None, intents=(), entries_read=1)
+    assert (1, 1) == bench.reading()
+
+
+@pytest.mark.parametrize(("delivered", "trimmed"), [("0-0", True), ("$", False)])
+def test_only_intents_that_execution_was_not_given_count_as_trimmed(
+    bench: CommitBench,
+    delivered: str,
+    trimmed: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """Trimming drops whole nodes of a stream; what execution has been given is no loss."""
+    pipe = bench.client.pipeline()
+    for _ in range(10_200):
+        pipe.xadd(KEYS.intents, {"data": "{}"})
+    pipe.execute()
+    bench.client.xgroup_create(KEYS.intents, EXECUTION, delivered)
+    reply = bench.try_commit()
+    gone = 10_201 - bench.client.xlen(KEYS.intents)
+    assert gone > 0
+    assert (gone if trimmed else 0) == reply.trimmed
+
+
+def test_a_repeat_too_many_is_told_to_the_audit(bench: CommitBench) -> None:
+    """The halt names what repeated, how often, and who halted."""
+    now_ms = int(time.time() * 1000)
+    bench.client.zadd(KEYS.repeats, {"BTCUSDT BUY 1-1": now_ms, "BTCUSDT BUY 2-1": now_ms, "ETHUSDT BUY 3-1": now_ms})
+    reply = bench.try_commit()
+    assert "3 intents for BTCUSDT BUY within 60 s" == reply.halted == bench.client.hget(KEYS.halt, "reason")
+    ((_, fields),) = bench.client.xrange(KEYS.audit)
+    assert ("AUTO_HALTED", reply.halted, "holder") == (fields["event"], fields["reason"], fields["who"])
+
+
+def test_repeats_below_the_limit_or_outside_the_window_halt_nothing(bench: CommitBench) -> None:
+    """The limit is the first count that halts; what is older than the window is forgotten."""
+    now_ms = int(time.time() * 1000)
+    bench.client.zadd(KEYS.repeats, {"BTCUSDT BUY 1-1": now_ms, "BTCUSDT BUY 2-1": now_ms - 61_000})
+    assert "" == bench.try_commit().halted
+    assert 2 == bench.client.zcard(KEYS.repeats)
+
+
+def test_the_hour_is_full_at_its_limit_and_not_before(bench: CommitBench) -> None:
+    """Four of five leave room for one."""
+    now_ms = int(time.time() * 1000)
+    bench.client.zadd(KEYS.recent, {f"{i}-0": now_ms - i for i in range(4)})
+    assert "OK" == bench.try_commit().status
+    assert "CHANGED" == bench.try_commit("2", bench.signal_id, intents=(_another(bench),)).status
+
+
+def _another(bench: CommitBench) -> Any:
+    (intent,) = bench.commit.intents
+    return type(intent)(bench.client.xadd(KEYS.signals, {"payload": "{}"}), "other", intent.data, "ETHUSDT BUY")
+
+
+def test_an_entry_that_is_both_published_and_stale_is_told_as_published(bench: CommitBench) -> None:
+    """What is done comes first, whatever has become of it since."""
+    (intent,) = bench.commit.intents
+    old = type(intent)("1-0", "id", intent.data)
+    bench.client.set(DEDUP, "1-0")
+    reply = bench.try_commit(intents=(old,))
+    assert ("DUPLICATE", [(1, True)]) == (reply.status, reply.duplicates)
+    bench.client.set(DEDUP, "2-0")
+    assert "STALE" == bench.try_commit(intents=(old,)).status
+
+
+def test_a_failure_after_the_first_write_halts_the_router(bench: CommitBench) -> None:
+    """It should be impossible; if it happens nothing more is published, and the halt says why."""
+    reply = bench.try_commit(audit=Audit("X", (("1-1", "x"),)), acknowledge=("no id",))
+    assert "BROKEN" == reply.status
+    assert bench.client.hget(KEYS.halt, "reason").startswith("commit failed half-way: ")
+    assert "HALTED" == bench.try_commit("2", intents=(_another(bench),)).status
