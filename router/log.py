@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from router.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 JOURNAL_SOCKET: Final = "/run/systemd/journal/socket"
 IDENTIFIER: Final = "quantum-router"
-_DATAGRAM_MAX: Final = 64 * 1024
+#: Characters of a line or a fact that are kept: room for every missing right at once, and far below a datagram's size.
+TEXT_MAX: Final = 16 * 1024
 
 
 class Level(enum.IntEnum):
@@ -38,16 +41,25 @@ class Log:
         self._sink = sink
 
     def event(self, name: str, message: str, level: Level = Level.INFO, **fields: object) -> None:
-        """Log the event *name* as the line *message*; *fields* are the facts in it, by lower-case name."""
-        known = {key.upper(): value for key, value in fields.items() if value is not None}
-        self._sink({"MESSAGE": message, "PRIORITY": int(level), "EVENT": name, **known})
+        """Log the event *name* as the line *message*; *fields* are the facts in it, by lower-case name.
+
+        Whatever others wrote into a text (ids, holders, reasons, Redis' errors) is made printable here, for every sink.
+        """
+        known = {key.upper(): _harmless(value) for key, value in fields.items() if value is not None}
+        self._sink({"MESSAGE": _harmless(message), "PRIORITY": int(level), "EVENT": name, **known})
+
+
+def _harmless(value: object) -> object:
+    return printable(value, TEXT_MAX) if isinstance(value, str) else value
 
 
 def open_log(log_format: str, environ: Mapping[str, str]) -> Log:
     """Return the log in *log_format*: auto (journal under systemd, else text), journal, text or json."""
     if log_format == "auto":
         log_format = "journal" if "JOURNAL_STREAM" in environ and Path(JOURNAL_SOCKET).exists() else "text"
-    return Log({"journal": _journal_sink(), "text": _text_sink, "json": _json_sink}[log_format])
+    if log_format == "journal":
+        return Log(_journal_sink())
+    return Log(_json_sink if log_format == "json" else _text_sink)
 
 
 def _text_sink(record: Mapping[str, Any]) -> None:
@@ -55,7 +67,7 @@ def _text_sink(record: Mapping[str, Any]) -> None:
 
 
 def _json_sink(record: Mapping[str, Any]) -> None:
-    sys.stderr.write(msgspec.json.encode(record).decode() + "\n")
+    sys.stderr.write(encode_json(record) + "\n")
 
 
 def _journal_sink() -> Callable[[Mapping[str, Any]], None]:
@@ -70,11 +82,16 @@ def _journal_sink() -> Callable[[Mapping[str, Any]], None]:
     return send
 
 
+def encode_json(record: Mapping[str, Any]) -> str:
+    """Encode *record* as one line of JSON."""
+    return msgspec.json.encode(record).decode()
+
+
 def encode_journal(record: Mapping[str, Any]) -> bytes:
     """Encode *record* for journald: KEY=value lines; a value with a line break is framed by its length."""
     parts = []
     for key, value in record.items():
-        data = str(value).encode("utf-8", "replace")[:_DATAGRAM_MAX]
+        data = str(value).encode("utf-8", "replace")
         if b"\n" in data:
             parts.append(key.encode() + b"\n" + len(data).to_bytes(8, "little") + data + b"\n")
         else:

@@ -103,4 +103,4 @@ def _show(facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(facts))
     else:
-        click.echo("\n".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in facts.items()))
+        click.echo("\n".join(f"{name}: {json.dumps(value)}" for name, value in facts.items()))

@@ -92,7 +92,9 @@ def deployment(keys: Keys, settings: Settings) -> list[Right]:
     on = {
         "": ["PING", "SCAN 0"],
         keys.signals: ["EXISTS @"],
-        keys.intents: ["EXISTS @", "XINFO STREAM @"],
+        keys.intents: ["EXISTS @", "XINFO STREAM @", "XREVRANGE @ + -"],
+        keys.outcomes: ["HMGET @ published"],
+        keys.last_window: ["HMGET @ event"],
         keys.open_orders: ["SET @ 0", "SET @ 0 GET"],
         keys.halt: ["HMGET @ reason", "DEL @"],
         keys.repeats: ["DEL @"],

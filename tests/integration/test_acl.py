@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from router.check import check
+from router.cli import MODULES
 from router.config import load
 from router.errors import RedisUnavailableError
 from router.redis_io.acl import naming_rights
@@ -143,18 +144,23 @@ def test_the_deployment_s_user_may_all_that_its_commands_need(
     market.signal()
     settings = login("deployment", ROUTER_AUDIT_MAX="10")
     url = settings.pop("url")
-    for words in (
-        ["check"],
-        ["capacity", "--create"],
-        ["capacity", "--force", "3"],
-        ["capacity", "--add", "-1"],
-        ["snapshot", "--unit", "none.service", "--json"],
-        ["halt", "--reason", "first"],
-        ["halt", "--reason", "second"],
-        ["resume"],
-    ):
-        done = run_router(url, *words, **settings)
-        assert (0, "") == (done.returncode, done.stderr), words
+    commands: dict[str, list[list[str]]] = {
+        "check": [[]],
+        "acl": [[]],
+        "version": [[]],
+        "status": [[], ["--json"]],
+        "halt": [["--reason", "a test"]],
+        "resume": [[]],
+        "capacity": [["--create"], ["--force", "3"], ["--add", "-1"], []],
+        "snapshot": [["--unit", "none.service", "--json"]],
+    }
+    # `run` is the service's own, `judge` reads files alone, `soak` asks what `snapshot` and the service ask.
+    assert set(MODULES) - {"run", "judge", "soak", "reconcile"} == set(commands)
+    for name, calls in commands.items():
+        for words in calls:
+            done = run_router(url, name, *words, **settings)
+            not_routing = 1  # what `status` ends with where no router runs
+            assert ("", True) == (done.stderr, done.returncode in {0, not_routing}), (name, words)
     assert "nothing could be compared" in run_router(url, "reconcile", "--since", "1h", **settings).stderr
 
 

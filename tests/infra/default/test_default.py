@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tests.infra.conftest import Desk, Playbooks
 
 UNIT = "quantum-ai-strategy-router.service"
+#: As in this scenario's molecule.yml.
+PASSWORD = "planted-s3cret"
+#: Debian's own redis-server has 1.2; less is better.
+EXPOSURE_MAX = 0.9
 
 
 def changes(lines: list[str]) -> list[str]:
@@ -77,6 +81,84 @@ def test_service_user_can_do_nothing_else(desk: Desk) -> None:
     assert not desk.host.file("/nonexistent").exists
 
 
+#: What the kernel says of a process that can do nothing but its work (proc(5)): no capability, none to gain, filtered.
+CONFINED = {"CapInh": 0, "CapPrm": 0, "CapEff": 0, "CapBnd": 0, "CapAmb": 0, "NoNewPrivs": 1, "Seccomp": 2}
+#: What systemd applies to the unit that runs, whatever its file says.
+SANDBOX = {
+    **dict.fromkeys(("NoNewPrivileges", "PrivateDevices", "PrivateIPC", "PrivateMounts", "PrivateTmp"), "yes"),
+    **dict.fromkeys(("PrivateUsers", "ProtectClock", "ProtectControlGroups", "ProtectHome", "ProtectHostname"), "yes"),
+    **dict.fromkeys(("ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables", "RestrictRealtime"), "yes"),
+    **dict.fromkeys(("RestrictSUIDSGID", "LockPersonality", "MemoryDenyWriteExecute", "RemoveIPC"), "yes"),
+    **dict.fromkeys(("CapabilityBoundingSet", "AmbientCapabilities", "ReadWritePaths"), ""),
+    "User": "quantum-router",
+    "ProtectSystem": "strict",
+    "ProtectProc": "invisible",
+    "ProcSubset": "pid",
+    "DevicePolicy": "closed",
+    "UMask": "0077",
+    "LimitCORE": "0",
+    "KeyringMode": "private",
+    "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
+    "SystemCallArchitectures": "native",
+    "IPAddressAllow": "127.0.0.0/8 ::1/128",
+    "IPAddressDeny": "0.0.0.0/0 ::/0",
+}
+
+
+def test_running_service_is_confined(desk: Desk) -> None:
+    """Kernel and systemd hold the process to what the unit asks for, and systemd rates it as safe."""
+    status = desk.run(f"cat /proc/{desk.runs()['MainPID']}/status")
+    seen = {name: int(value, 16) for name, value in re.findall(r"^(\w+):\t([0-9a-f]+)$", status, re.MULTILINE)}
+    assert CONFINED.items() <= seen.items()
+    shown = desk.run(f"systemctl show {UNIT} --property={','.join(SANDBOX)}").splitlines()
+    in_order = {name: " ".join(sorted(value.split())) for name, value in (line.split("=", 1) for line in shown)}
+    assert in_order == SANDBOX
+    assert "SystemCallFilter=~" not in desk.run(f"systemctl show {UNIT} --property=SystemCallFilter")
+    rating = desk.run(f"systemd-analyze security --no-pager {UNIT}").splitlines()[-1]
+    exposure = re.search(r"exposure level for .*: ([0-9.]+) ", rating)
+    assert exposure
+    assert float(exposure[1]) <= EXPOSURE_MAX, rating
+
+
+def test_running_service_reaches_nothing_else(desk: Desk) -> None:
+    """In the process' own view of the host nothing can be written, and homes are empty."""
+    pid = desk.runs()["MainPID"]
+    mounts = [line.split() for line in desk.run(f"cat /proc/{pid}/mountinfo").splitlines()]
+    (root,) = [options for _, _, _, _, place, options, *_ in mounts if place == "/"]
+    assert "ro" in root.split(",")
+    assert "" == desk.run(f"ls -A /proc/{pid}/root/home /proc/{pid}/root/root | grep -v : || true")
+
+
+def test_router_command_of_the_host(desk: Desk) -> None:
+    """An operator with sudo talks to the deployed release; who is not root is told the way."""
+    assert desk.run("router check").startswith("ok: ")
+    assert "1.0.0" in desk.run("ROUTER_KEY_PREFIX=not-a-setting-of-the-service: router version")
+    assert "quantum:state:open_orders: " in desk.run("router capacity")
+    asked = desk.host.run("su -s /bin/sh nobody -c 'router status'")
+    assert (77, "router: only root may read its settings and password: sudo router ...") == (
+        asked.rc,
+        asked.stderr.strip(),
+    )
+
+
+def test_password_is_nowhere_but_in_its_file(desk: Desk, playbooks: Playbooks) -> None:
+    """Not in a command line, an environment, the journal, a unit, a release, a record, a report or an answer."""
+    for command in ("check --json", "capacity --json", f"snapshot --unit {UNIT} --json", "acl", "status"):
+        assert PASSWORD not in desk.run(f"router {command} 2>&1")
+    # Written so that neither these command lines nor sudo's record of them hold it.
+    search = f"grep --text --files-with-matches {PASSWORD[:3]}''{PASSWORD[3:]}"
+    holding = desk.run(f"{search} --recursive /opt /etc /var/lib /run /usr/local 2> /dev/null || true").splitlines()
+    assert {"/etc/quantum-router/redis-password"} == {path for path in holding if "/credentials/" not in path}
+    assert "" == desk.run(f"{search} /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2> /dev/null || true")
+    for seen in ("journalctl --no-pager --output=export", f"systemctl show {UNIT}", f"systemctl status {UNIT}"):
+        assert "" == desk.run(f"{seen} 2>&1 | {search} || true"), seen
+    log = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "ansible.log").read_text(encoding="utf-8")
+    assert PASSWORD not in log.partition('"_meta"')[0]  # there testinfra reads the inventory, which holds it
+    reports = [path for path in playbooks.reports.rglob("*") if path.is_file()]
+    assert reports
+    assert [] == [path for path in reports if PASSWORD.encode() in path.read_bytes()]
+
+
 def test_rollback_of_the_first_installation(desk: Desk, playbooks: Playbooks) -> None:
     """A rollback with nothing to return to stops the router and removes its unit; another one has nothing to do."""
     assert 0 == playbooks.roll_back().code
@@ -86,3 +168,6 @@ def test_rollback_of_the_first_installation(desk: Desk, playbooks: Playbooks) ->
     again = playbooks.roll_back()
     assert 0 != again.code
     assert again.reason.startswith("nothing to return to: ")
+
+    asked = desk.host.run("router status")
+    assert (69, "router: no release is deployed on this host") == (asked.rc, asked.stderr.strip())

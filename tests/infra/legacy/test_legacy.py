@@ -179,6 +179,7 @@ def test_rollback(desk: Desk, playbooks: Playbooks, report: dict[str, Any]) -> N
     assert 0 == back.code
     assert f"rolled_back=true from={report['release']} to=legacy-" in back.last_line
     is_legacy(desk)
+    assert "the router from before runs here again and takes no commands" in desk.run("router status 2>&1 || true")
 
     runs = desk.runs()
     again = playbooks.roll_back()

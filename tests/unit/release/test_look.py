@@ -123,11 +123,16 @@ def test_wrong_address_is_one_line(url: str) -> None:
     assert redis_probe.probe(url).problem.startswith("router_redis_url is no Redis address: ")
 
 
+def test_sentinels_are_left_to_the_candidate_s_check() -> None:
+    """They are no server to ask for its version; nothing is claimed of the one behind them."""
+    assert redis_probe.Probe() == redis_probe.probe("rediss+sentinel://a:1,b:2/trading?ssl_ca_certs=/ca.pem")
+
+
 def test_address_forms() -> None:
     """TCP, TLS and socket addresses are read with user, password and options."""
-    tls = redis_probe.parse_url("rediss://me:p%40ss@[::1]:7000/1?ssl_cert_reqs=none")
+    tls = redis_probe.parse_url("rediss://me:p%40ss@[::1]:7000/1?ssl_check_hostname=false")
     assert ("[::1]:7000".replace("[", "").replace("]", ""), True) == (tls.where, tls.tls)
-    assert ("me", "p@ss", {"ssl_cert_reqs": "none"}) == (tls.user, tls.password, tls.options)
+    assert ("me", "p@ss", {"ssl_check_hostname": "false"}) == (tls.user, tls.password, tls.options)
     unix = redis_probe.parse_url("unix:///run/redis.sock?db=1", "word")
     assert ("/run/redis.sock", "/run/redis.sock", "word") == (unix.path, unix.where, unix.password)
     assert "localhost:6379" == redis_probe.parse_url("redis://").where

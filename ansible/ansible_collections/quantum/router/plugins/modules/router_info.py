@@ -28,7 +28,7 @@ options:
   redis_url:
     description:
       - Address of Redis as the host sees it, with C(redis://), C(rediss://) or C(unix://).
-      - Empty means that Redis is not asked.
+      - Empty means that Redis is not asked. Sentinels are never asked here: the candidate's own check does that later.
     type: str
     default: redis://127.0.0.1:6379/0
   redis_password:

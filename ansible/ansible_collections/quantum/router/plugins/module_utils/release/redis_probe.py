@@ -74,7 +74,12 @@ def parse_url(url: str, password: str = "") -> Address:
 
 
 def probe(url: str, password: str = "") -> Probe:
-    """Connect, authenticate, ping, ask for the version."""
+    """Connect, authenticate, ping, ask for the version.
+
+    Sentinels are not asked here: the candidate's own `check` does that later, before anything live is touched.
+    """
+    if "+sentinel://" in url:
+        return Probe()
     try:
         address = parse_url(url, password)
     except ValueError as error:
@@ -138,9 +143,9 @@ def _connect(address: Address) -> socket.socket:
     if not address.tls:
         return connection
     context = ssl.create_default_context(cafile=address.options.get("ssl_ca_certs"))
-    if address.options.get("ssl_cert_reqs") == "none":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context.check_hostname = address.options.get("ssl_check_hostname") != "false"
+    if "ssl_certfile" in address.options:
+        context.load_cert_chain(address.options["ssl_certfile"], address.options.get("ssl_keyfile"))
     return context.wrap_socket(connection, server_hostname=address.host)
 
 
