@@ -27,7 +27,7 @@ ROOT: Final = Path(__file__).parents[2]
 PATIENCE_S: Final = 120
 #: Per cent of the mutants that must be noticed.
 GOAL: Final = 90
-CORE_TESTS: Final = [f"tests/property/test_{name}.py" for name in ("policy", "window", "signal", "intent", "fuzz")]
+CORE_TESTS: Final = ["tests/property"]
 LUA_TESTS: Final = [f"tests/integration/test_{name}.py" for name in ("commit", "commit_effects")]
 
 
