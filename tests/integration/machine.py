@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+import redis
+
+from router.core.entry_id import order
 from router.log import Log
 from router.redis_io.client import connect
 from router.redis_io.group import Group
@@ -13,6 +17,7 @@ from router.redis_io.reader import Reader
 from router.redis_io.scripts import Lease, Scripts
 from router.session import Session
 from router.telemetry import Telemetry
+from tests.integration.conftest import INTENTS, SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -120,3 +125,52 @@ class LocalRouter:
         self.trap.set(0, before=True)
         self._reader.close()
         self._client.close()
+
+
+class Books:
+    """What Redis holds of the routers' work, read by *client*."""
+
+    client: Any
+
+    @property
+    def intents(self) -> list[dict[str, Any]]:
+        """All intents, oldest first."""
+        return [json.loads(fields["data"]) for _, fields in self.client.xrange(INTENTS)]
+
+    @property
+    def counted(self) -> int:
+        """Entries that have an outcome."""
+        return sum(int(n) for n in self.client.hvals("quantum:router:outcomes"))
+
+    @property
+    def pending(self) -> set[tuple[int, int]]:
+        """Entries that somebody was given and has not acknowledged: never by us."""
+        if not self.groups:
+            return set()
+        return {order(row["message_id"]) for row in self.client.xpending_range(SIGNALS, "router", "-", "+", 1000)}
+
+    @property
+    def unread(self) -> list[Any]:
+        """Entries after the cursor that the stream still holds."""
+        unread: list[Any] = self.client.xrange(SIGNALS, "({}-{}".format(*self.cursor), "+")
+        return unread
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """The router's group, when it exists."""
+        try:
+            groups = self.client.xinfo_groups(SIGNALS)
+        except redis.ResponseError:  # no such stream yet
+            return []
+        return [group for group in groups if group["name"] == "router"]
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        """The last entry that is dealt with."""
+        return max((order(group["last-delivered-id"]) for group in self.groups), default=(0, 0))
+
+    def holds_lease(self, router: LocalRouter) -> bool:
+        """Say whether *router* is the one that may commit."""
+        assert router.lease
+        held = self.client.hmget("quantum:router:lease", "holder", "epoch")
+        return bool(held == [router.lease.holder, router.lease.epoch])

@@ -9,7 +9,6 @@ import math
 import time
 from typing import Any
 
-import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -19,7 +18,7 @@ from router.core.entry_id import order
 from router.errors import FencedError
 from tests.integration.conftest import INTENTS, OPEN_ORDERS, SIGNALS
 from tests.integration.execution import GROUP
-from tests.integration.machine import Clock, CrashError, LocalRouter
+from tests.integration.machine import Books, Clock, CrashError, LocalRouter
 
 POLICY = {"max_open_orders": 3, "target_open_orders": 2, "max_new_per_cycle": 2}
 #: Redis' clock is the real one, so the lease lives longer than any example and is deleted where it shall expire.
@@ -50,7 +49,7 @@ PAYLOADS = st.fixed_dictionaries(
 )
 
 
-class Desk(RuleBasedStateMachine):
+class Desk(Books, RuleBasedStateMachine):
     """A producer, two routers, an execution and a desk, each of them acting whenever it likes."""
 
     def __init__(self, client: Any, url: str) -> None:
@@ -257,47 +256,10 @@ class Desk(RuleBasedStateMachine):
         self.the_cap_holds()
 
     @property
-    def intents(self) -> list[dict[str, Any]]:
-        """All intents, oldest first."""
-        return [json.loads(fields["data"]) for _, fields in self.client.xrange(INTENTS)]
-
-    @property
-    def counted(self) -> int:
-        """Entries that have an outcome."""
-        return sum(int(n) for n in self.client.hvals("quantum:router:outcomes"))
-
-    @property
     def dealt_with(self) -> list[tuple[int, int]]:
         """Entries that the cursor has passed, and that no foreign reader holds."""
         cursor, pending = self.cursor, self.pending
         return [entry_id for entry_id in self.added if entry_id <= cursor and entry_id not in pending]
-
-    @property
-    def pending(self) -> set[tuple[int, int]]:
-        """Entries that somebody was given and has not acknowledged: never by us."""
-        if not self.groups:
-            return set()
-        return {order(row["message_id"]) for row in self.client.xpending_range(SIGNALS, "router", "-", "+", 1000)}
-
-    @property
-    def unread(self) -> list[Any]:
-        """Entries after the cursor that the stream still holds."""
-        unread: list[Any] = self.client.xrange(SIGNALS, "({}-{}".format(*self.cursor), "+")
-        return unread
-
-    @property
-    def groups(self) -> list[dict[str, Any]]:
-        """The router's group, when it exists."""
-        try:
-            groups = self.client.xinfo_groups(SIGNALS)
-        except redis.ResponseError:  # no such stream yet
-            return []
-        return [group for group in groups if group["name"] == "router"]
-
-    @property
-    def cursor(self) -> tuple[int, int]:
-        """The last entry that is dealt with."""
-        return max((order(group["last-delivered-id"]) for group in self.groups), default=(0, 0))
 
     def next_id(self, offset_ms: int) -> str:
         """An entry id by a clock that is off by *offset_ms*, above all others."""
@@ -311,12 +273,6 @@ class Desk(RuleBasedStateMachine):
         """Raise or lower the count of open orders."""
         self.open = count
         self.client.set(OPEN_ORDERS, count)
-
-    def holds_lease(self, router: LocalRouter) -> bool:
-        """Say whether *router* is the one that may commit."""
-        assert router.lease
-        held = self.client.hmget("quantum:router:lease", "holder", "epoch")
-        return bool(held == [router.lease.holder, router.lease.epoch])
 
     def end(self, name: str) -> None:
         """Throw a router away; its lease stays."""
