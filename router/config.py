@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from router import redis_url
 from router.errors import ConfigError
+from router.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -209,6 +210,8 @@ def _contradictions(settings: Settings) -> list[str]:
             f"ROUTER_DEDUP_TTL_SEC={s.dedup_ttl_s:g} is not above {max_age} + 2 x {window}: "
             f"a signal could be published twice, set more than {remembered_s:g}"
         )
+    if s.sentinel_password_file and not redis_url.parse(s.redis_url).service:
+        problems.append("ROUTER_SENTINEL_PASSWORD_FILE is set, and ROUTER_REDIS_URL names no sentinels: remove it")
     if s.signal_stream == s.intent_stream:
         problems.append(
             f"ROUTER_INTENT_STREAM={s.intent_stream} is ROUTER_SIGNAL_STREAM too: intents would be read as signals"
@@ -242,7 +245,7 @@ def load(environ: Mapping[str, str], *, only_settings: bool = False) -> Settings
         if name not in CATALOGUE and (only_settings or name.startswith("ROUTER_")):
             near = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.8)
             hint = f"did you mean {near[0]}?" if near else "remove it"
-            problems.append(f"{name} is not a setting: {hint}")
+            problems.append(f"{printable(name)} is not a setting: {hint}")
     settings = Settings(**values)
     problems += _contradictions(settings)
     if problems:

@@ -74,6 +74,20 @@ def test_an_unknown_name_is_an_error_with_the_nearest_known_one() -> None:
     assert ["ROUTER_KEY_PREFX is not a setting: did you mean ROUTER_KEY_PREFIX?"] == problems({"ROUTER_KEY_PREFX": "a"})
 
 
+def test_everything_wrong_is_named_at_once_and_in_printable_text() -> None:
+    """Bad values, unknown names and contradictions in one go; escapes and stray bytes are shown, not sent."""
+    wrong = {
+        "MAX_OPEN_ORDERS": "\x1b[2J",
+        "ROUTER_GROUP": "a\nb",
+        "ROUTER_\x1b[2J\udcff": "x",
+        "TARGET_OPEN_ORDERS": "11",
+        "ROUTER_REDIS_URL": "redis://ho\rst",
+    }
+    lines = problems(wrong)
+    assert 5 == len(lines)
+    assert all(line.isprintable() for line in lines)
+
+
 def test_where_only_settings_are_given_every_unknown_name_is_an_error() -> None:
     """A deployment's settings hold nothing else, so a mistyped one without the prefix is named too."""
     with pytest.raises(ConfigError, match="MAX_OPEN_ORDER is not a setting: did you mean MAX_OPEN_ORDERS"):
@@ -95,6 +109,7 @@ def test_a_password_in_the_gate_s_address_is_refused_and_not_shown() -> None:
         ({"CANDIDATE_WINDOW_SEC": "10", "ROUTER_LEASE_TTL_SEC": "0.5"}, "CANDIDATE_WINDOW_SEC=10"),
         ({"ROUTER_LEASE_TTL_SEC": "7"}, "ROUTER_LEASE_TTL_SEC=7"),
         ({"ROUTER_DEDUP_TTL_SEC": "16"}, "ROUTER_DEDUP_TTL_SEC=16"),
+        ({"ROUTER_SENTINEL_PASSWORD_FILE": "/secret"}, "ROUTER_SENTINEL_PASSWORD_FILE is set"),
         ({"ROUTER_SIGNAL_STREAM": "s", "ROUTER_INTENT_STREAM": "s"}, "ROUTER_INTENT_STREAM=s"),
     ],
 )
