@@ -9,5 +9,7 @@ def printable(text: str, longest: int = 200) -> str:
 
     A backslash is doubled, so that nothing looks escaped that is not. More than *longest* characters end in `…`.
     """
+    if len(text) <= longest and text.isprintable() and "\\" not in text:
+        return text
     shown = text if len(text) <= longest else text[: longest - 1] + "…"
     return "".join(c if c.isprintable() and c != "\\" else c.encode("unicode_escape").decode() for c in shown)
