@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from router.printable import printable
 from router.proof.advice import advise
 from router.proof.criteria import CRITERIA, Criterion, Status, Thresholds
 
 if TYPE_CHECKING:
     from router.proof.evidence import Snapshot, Soaked
 
+#: Characters of a detail that are kept.
+DETAIL_MAX: Final = 1000
 _WORST_FIRST: Final = (Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
 
 
@@ -41,7 +44,8 @@ def judge(before: Snapshot, after: Soaked, thresholds: Thresholds | None = None)
     criteria = []
     for name, examine in CRITERIA.items():
         found = examine(before, after, limits)
-        criteria.append(Criterion(name, found.status, found.detail, found.numbers))
+        # A detail may quote Redis, a process or the lease, and goes to terminals, reports and a deployment's last line.
+        criteria.append(Criterion(name, found.status, printable(found.detail, DETAIL_MAX), found.numbers))
     statuses = {criterion.status for criterion in criteria}
     return Verdict(
         verdict=next((status for status in _WORST_FIRST if status in statuses), Status.INCONCLUSIVE),

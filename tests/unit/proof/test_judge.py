@@ -42,6 +42,15 @@ def test_increase_is_no_negative_reduction(make_before: Make, make_after: Make) 
     assert (verdict.verdict, verdict.reduction) == (Status.FAILED, 0.0)
 
 
+def test_what_a_detail_quotes_is_printable(make_before: Make, make_after: Make, make_look: Make) -> None:
+    """An error of Redis or a lease that somebody else wrote cannot steer a terminal, break a report or fill it."""
+    nasty = "\x1b[2J\n\x9b</td><script>" * 1000
+    verdict = judge(make_before(), make_after(looks=[make_look(open_orders=None, error=nasty)]))
+    assert Status.FAILED is verdict.verdict
+    assert verdict.why.isprintable()
+    assert len(verdict.why) < 5000
+
+
 @pytest.mark.parametrize(
     ("status", "elapsed_s", "ends"),
     [
