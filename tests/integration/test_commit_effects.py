@@ -96,6 +96,20 @@ def test_what_was_not_asked_for_is_not_written(redis_server: Any) -> None:
     assert [] == [key for key in absent if bench.client.exists(key)]
 
 
+def test_a_commit_that_publishes_nothing_passes_whatever_the_state_is(bench: CommitBench) -> None:
+    """Halted and without a count of open orders the cursor still moves, and nothing is noted against the limits."""
+    bench.client.set(KEYS.kill, "STOP")
+    bench.client.delete(KEYS.open_orders)
+    assert "OK" == bench.try_commit(intents=(), outcomes={"halted": 1}).status
+    assert (bench.signal_id, 0) == (bench.group["last-delivered-id"], bench.client.exists(KEYS.recent, KEYS.repeats))
+
+
+def test_what_only_reduces_counts_against_no_limit(bench: CommitBench) -> None:
+    """Neither in the hour nor as a repeat nor in flight."""
+    assert "OK" == bench.try_commit(reduce_only=True).status
+    assert 0 == bench.client.exists(KEYS.recent, KEYS.repeats, KEYS.inflight)
+
+
 def test_what_a_foreign_reader_was_given_is_acknowledged(bench: CommitBench) -> None:
     """The commit that counts a pending entry takes it off the list."""
     bench.client.xreadgroup("router", "foreign", {KEYS.signals: ">"})
