@@ -40,7 +40,13 @@ class Publisher:
 
     def reduce_only(self, window: Window, signals: list[Signal]) -> None:
         """Publish at once what frees capacity; the cursor follows with the next commit, dedup keys guard till then."""
-        # Of several with one id the youngest is sent: an older one may be stale by the time of the commit.
+        # Of several with one id the youngest is sent, for an older one may be stale by the time of the commit; but one
+        # that was published before a crash is no double of another.
+        if len({signal.dedup_id for signal in signals}) < len(signals):
+            done = {signal.entry_id for signal, own in self._tenure.scripts.published(signals) if own}
+            for entry_id in done:
+                window.settle(entry_id, Reason.PUBLISHED)
+            signals = [signal for signal in signals if signal.entry_id not in done]
         waiting = {signal.dedup_id: signal for signal in signals}
         for signal in signals:
             if waiting[signal.dedup_id] is not signal:
@@ -92,11 +98,15 @@ class Publisher:
         decision = decide(window.ranked(), seen.capacity, self._settings, approve)
         reply = self._commit_decision(window, decision, seen)
         if reply.status == "STALE":
-            window.drop([decision.choices[place - 1].signal.dedup_id for place in reply.stale], Reason.STALE_AT_COMMIT)
+            window.expire(seen.now_ms)
         elif reply.status == "DUPLICATE":
             # Where one id is known others will be: all are looked up at once.
             for signal, own in self._tenure.scripts.published(list(window.candidates.values())):
                 window.drop([signal.dedup_id], Reason.PUBLISHED if own else Reason.ID_PUBLISHED)
+        # What the commit has refused goes in any case, so that each attempt is about fewer.
+        for signal, reason in _refused([choice.signal for choice in decision.choices], reply):
+            if signal.dedup_id in window.candidates:
+                window.drop([signal.dedup_id], reason)
         return seen, decision, reply
 
     def _commit_decision(self, window: Window, decision: Decision, seen: Observation) -> Reply:
@@ -115,6 +125,7 @@ class Publisher:
         )
         if window.decisions is not None:
             own = [(entry_id, reason.value) for entry_id, reason in explain(window.candidates.values(), decision)]
+            own.sort(key=lambda told: told[1] != Reason.PUBLISHED.value)  # never among those that are only counted
             facts = {name: commit.last_window[name] for name in ("open", "in_flight", "allowed")}
             audit = self._audit(window, decision.event.value, own + window.decisions, facts)
             commit = replace(commit, audit=audit)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SYMBOL: Final = re.compile(r"[A-Za-z0-9._:/-]{1,32}")
-_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _NO_ID: Final = frozenset({"", "0", "null", "none"})
 _NO_REGIME: Final = frozenset({"", "unknown", "none"})
@@ -26,6 +26,8 @@ MAX_ID_LENGTH: Final = 256
 #: Sizes in USD that can be an order; beyond, boosting and rounding would give no number or nothing.
 MIN_SIZE_USD: Final = 1e-6
 MAX_SIZE_USD: Final = 1e12
+#: Characters of a number that comes as text; no double needs more.
+MAX_NUMBER_LENGTH: Final = 64
 #: Characters of the detail that a rejection carries.
 MAX_DETAIL_LENGTH: Final = 80
 
@@ -257,7 +259,7 @@ def _number(value: object, code: RejectCode, name: str) -> float | None:
             number = float(value)
         except OverflowError:
             number = math.inf
-    elif isinstance(value, str) and _NUMBER.fullmatch(value):
+    elif isinstance(value, str) and len(value) <= MAX_NUMBER_LENGTH and _NUMBER.fullmatch(value):
         number = float(value)
     if not math.isfinite(number):
         raise _InvalidError(code, f"{name}={_shown(value)} is not a finite number")

@@ -114,6 +114,12 @@ class Window:
             self._floors.pop(signal.symbol, None)
             self.settle(signal.entry_id, reason)
 
+    def expire(self, now_ms: int) -> None:
+        """Take the candidates that are too old at Redis time *now_ms* out of the ranking."""
+        max_age_ms = self._settings.max_age_s * 1000
+        old = [s.dedup_id for s in self.candidates.values() if age_ms(s.entry_id, now_ms) > max_age_ms]
+        self.drop(old, Reason.STALE_AT_COMMIT)
+
     def close(self) -> None:
         """Drop the worst symbols above 1,024."""
         by_best = sorted((ranking[0], symbol) for symbol, ranking in self._rankings.items() if ranking)

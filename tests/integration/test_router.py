@@ -141,6 +141,48 @@ def test_an_id_published_before_leaves_the_ranking_and_the_next_best_takes_its_r
     assert {"published": 2, "duplicate": 1} == market.outcomes
 
 
+def test_candidates_that_grew_stale_in_their_window_do_not_silence_the_fresh_ones(
+    start_router: Start, market: Any
+) -> None:
+    """Forty that are better, and too old at the close, leave the ranking at once; the best fresh ones are published."""
+    router = start_router(CANDIDATE_WINDOW_SEC="2", ROUTER_SIGNAL_MAX_AGE_SEC="5")
+    router.wait_for("ACTIVE")
+    seconds, microseconds = market.client.time()
+    old_ms = seconds * 1000 + microseconds // 1000 - 3_500
+    for i in range(40):
+        market.signal(f"OLD{i}", 0.95, entry_id=f"{old_ms + i}-0")
+    fresh = [market.signal(f"NEW{i}", 0.85) for i in range(5)]
+    market.audit()
+    assert fresh[:2] == [intent["signal_id"] for intent in market.intents]
+    assert {"published": 2, "not_chosen": 3, "stale": 40} == market.outcomes
+    assert not router.events("CAPACITY_UNKNOWN")
+
+
+def test_a_dedup_key_of_another_type_keeps_only_its_own_signal_back(start_router: Start, market: Any) -> None:
+    """What stands there cannot be read: that id counts as published, and the others are."""
+    market.client.hset("quantum:dedup:trade_intent:odd", "field", "1")
+    router = start_router()
+    router.wait_for("ACTIVE")
+    market.signal("ODD", 0.99, correlation_id="odd")
+    market.signal("AAA", 0.85)
+    market.signal("BBB", 0.80)
+    market.audit()
+    assert ["AAA", "BBB"] == [intent["symbol"] for intent in market.intents]
+    assert {"published": 2, "duplicate": 1} == market.outcomes
+
+
+def test_of_reduce_only_signals_with_one_id_the_one_that_is_out_already_counts_as_published(
+    start_router: Start, market: Any
+) -> None:
+    """The first was published, the process died before its cursor followed, and the second came meanwhile."""
+    first = market.signal(reduce_only=True, correlation_id="exit")
+    market.client.set("quantum:dedup:trade_intent:exit", first, ex=300)
+    market.signal(reduce_only=True, correlation_id="exit")
+    market.signal()
+    start_router().wait_for("BEST_OF_PUBLISH", scope="window")
+    assert {"published": 2, "duplicate": 1} == market.outcomes
+
+
 def test_bad_entries_become_rejects_and_never_stop_the_router(start_router: Start, market: Any) -> None:
     """Garbage is counted, kept with a code in the stream of rejects, and passed."""
     router = start_router()

@@ -83,12 +83,12 @@ class Desk(Books, RuleBasedStateMachine):
         self.end(name)
         router = LocalRouter(name, self.settings, self.clock)
         router.trap.set(crash[0], before=crash[1])
-        self.read_by_others = False
         try:
             active = router.start()
         except CrashError:
             active = False
         if active:
+            self.read_by_others = False
             self.routers[name] = router
         else:
             router.close()

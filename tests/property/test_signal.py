@@ -70,6 +70,15 @@ def test_any_nesting_in_any_attribute_gives_a_result(name: str, opening: str, cl
         check_result(parse("1-1", {b"payload": f'{text[:-1]}, "{name}": {nested}}}'.encode()}))
 
 
+@pytest.mark.parametrize("name", ["confidence", "position_size_usd", "entry_price", "take_profit_pct"])
+def test_a_million_digits_are_rejected_without_a_second_look(name: str) -> None:
+    """A number as text is bounded and read in one pass: a quadratic rule would hold the router for hours."""
+    text = "1" * 1_000_000 + "x"
+    assert isinstance(parse("1-1", payload(**{name: text})), Rejected)
+    flat = {key: str(value) for key, value in GOOD.items()} | {name: text}
+    assert isinstance(parse("1-1", {key.encode(): value.encode() for key, value in flat.items()}), Rejected)
+
+
 def _dumps(values: dict[str, Any]) -> bytes:
     """JSON as lax producers write it, with huge integers and NaN."""
     parts = [f"{json.dumps(key)}: {hex_free(value)}" for key, value in values.items()]
