@@ -8,16 +8,16 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
+import redis
 
 from router.core.entry_id import order
 from router.core.outcome import Outcome
 from router.core.policy import Event, TradingState, allowance
 from router.printable import printable
+from router.redis_io.halt import moment_ms
 from router.redis_io.scripts import Scripts
 
 if TYPE_CHECKING:
-    import redis
-
     from router.config import Settings
     from router.redis_io.keys import Keys
     from router.redis_io.scripts import Observation
@@ -29,13 +29,15 @@ _COUNT: Final = re.compile(r"[0-9]{1,18}")
 _LEASE: Final = ("holder", "epoch", "release")
 _HALT: Final = ("reason", "who", "when")
 _LAST_WINDOW: Final = ("event", "count", "allowed", "candidates", "at_ms")
+#: Hash -> the line that shows it.
+_ROWS: Final = {"lease": "router", "halt": "halt", "last_window": "window", "outcomes": "outcomes"}
 
 
 class Status(msgspec.Struct, frozen=True):
     """One look. *problem* says why nothing that opens an order is routed, empty when it is.
 
-    *lease*, *halt* and *last_window* are the hashes of these names as Redis has them, empty where there is none. Rates
-    are entries per minute.
+    *lease*, *halt*, *last_window* and *outcomes* are the hashes of these names as Redis has them, empty where there is
+    none; *wrong_types* names those of which the key holds something else. Rates are entries per minute.
     """
 
     problem: str
@@ -53,6 +55,7 @@ class Status(msgspec.Struct, frozen=True):
     signals_per_minute: float
     intents_per_minute: float
     outcomes: dict[str, int]
+    wrong_types: list[str]
 
     @property
     def routing(self) -> bool:
@@ -67,34 +70,50 @@ def look(client: redis.Redis, settings: Settings, keys: Keys) -> Status:
         redis.RedisError: Redis does not answer, or refuses.
     """
     seen = Scripts(client, settings, keys).observe()
-    outcomes = [outcome.value for outcome in Outcome]
-    pipeline: Any = client.pipeline(transaction=False)
-    hashes = {keys.lease: _LEASE, keys.halt: _HALT, keys.last_window: _LAST_WINDOW, keys.outcomes: outcomes}
-    for key, names in hashes.items():
-        pipeline.hmget(key, names)
-    pairs = zip(hashes.values(), pipeline.execute(), strict=True)
-    lease, halt, last_window, counted = (
-        {name: value.decode("utf-8", "replace") for name, value in zip(names, values, strict=True) if value is not None}
-        for names, values in pairs
-    )
+    found, wrong_types = _hashes(client, keys)
     event = allowance(seen.capacity, settings).event
     return Status(
-        problem=_problem(seen, lease, keys),
+        problem=_problem(seen, found["lease"], keys),
         state="CAPACITY_AVAILABLE" if event is Event.BEST_OF_PUBLISH else event.value,
         now_ms=seen.now_ms,
-        lease=lease,
+        lease=found["lease"],
         lag=seen.lag,
         pending=seen.pending,
         open_orders=seen.capacity.open_orders,
         open_orders_max=settings.max_open_orders,
         open_orders_target=settings.target_open_orders,
         in_flight=seen.capacity.in_flight,
-        halt=halt,
-        last_window=last_window,
+        halt=found["halt"],
+        last_window=found["last_window"],
         signals_per_minute=_per_minute(client, keys.signals, seen.now_ms),
         intents_per_minute=_per_minute(client, keys.intents, seen.now_ms),
-        outcomes={name: int(count) for name, count in counted.items() if _COUNT.fullmatch(count)},
+        outcomes={name: int(count) for name, count in found["outcomes"].items() if _COUNT.fullmatch(count)},
+        wrong_types=wrong_types,
     )
+
+
+def _hashes(client: redis.Redis, keys: Keys) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return the hashes for people by name, and the names of those whose key somebody has made something else."""
+    asked = {
+        "lease": _LEASE,
+        "halt": _HALT,
+        "last_window": _LAST_WINDOW,
+        "outcomes": tuple(outcome.value for outcome in Outcome),
+    }
+    pipeline: Any = client.pipeline(transaction=False)
+    for name, fields in asked.items():
+        pipeline.hmget(getattr(keys, name), fields)
+    found: dict[str, dict[str, str]] = {name: {} for name in asked}
+    wrong_types = []
+    for (name, fields), values in zip(asked.items(), pipeline.execute(raise_on_error=False), strict=True):
+        if not isinstance(values, redis.RedisError):
+            pairs = zip(fields, values, strict=True)
+            found[name] = {field: value.decode("utf-8", "replace") for field, value in pairs if value is not None}
+        elif str(values).startswith("WRONGTYPE"):
+            wrong_types.append(name)
+        else:
+            raise values
+    return found, wrong_types
 
 
 def lines(status: Status) -> list[str]:
@@ -115,6 +134,7 @@ def lines(status: Status) -> list[str]:
     }
     if halt:
         rows["halt"] = f"{halt['reason']} (by {halt['who']}, {_when(halt['when'])})"
+    rows |= {_ROWS[name]: "(wrong type)" for name in status.wrong_types}
     return [f"{name:9} {text}" for name, text in rows.items()]
 
 
@@ -158,9 +178,8 @@ def _window_line(window: dict[str, str], now_ms: int) -> str:
 
 def _when(text: str) -> str:
     """Return a time in milliseconds as a date, and anything else as it is: a person may have written it."""
-    if re.fullmatch(r"[0-9]{13}", text):
-        return f"{datetime.fromtimestamp(int(text) / 1000, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-    return text
+    at_ms = moment_ms(text)
+    return text if at_ms is None else f"{datetime.fromtimestamp(at_ms / 1000, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _or_unknown(count: int | None) -> str:

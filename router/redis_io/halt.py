@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """A halt: why, by whom, since when (Redis' clock; None when the key does not say)."""
+    """A halt: why, by whom, since when (Redis' clock; None when the key says none)."""
 
     reason: str
     who: str
@@ -47,4 +48,12 @@ def _kept(settings: Settings) -> str:
 
 def _halt(facts: list[bytes]) -> Halt:
     reason, who, when = (fact.decode("utf-8", "replace") for fact in facts)
-    return Halt(reason, who, int(when) if when.isdecimal() and when.isascii() else None)
+    return Halt(reason, who, moment_ms(when))
+
+
+def moment_ms(text: str) -> int | None:
+    """Return what a halt says of its time in milliseconds since 1970 (2001 to 2286), None for anything else.
+
+    A person may have written it: seconds or nanoseconds are no milliseconds, and many of those are no date.
+    """
+    return int(text) if re.fullmatch("[0-9]{13}", text) else None

@@ -161,3 +161,12 @@ def test_a_halt_key_of_another_type_halts_and_can_be_resumed(market: Any, comman
     assert command("halt", "--reason", "more").stdout.startswith("halted already by ")
     assert command("resume").stdout.startswith("resumed")
     assert not market.client.exists(HALT)
+
+
+@pytest.mark.parametrize("when", ["1795375051120123456", "1795375051", "now", "\x1b[2J", ""])
+def test_a_halt_with_an_odd_time_is_told_without_one(market: Any, command: Command, when: str) -> None:
+    """A person wrote it by hand, in nanoseconds or in words: halting again and resuming do without it."""
+    market.client.hset(HALT, mapping={"reason": "by hand", "who": "ann", "when": when})
+    assert "halted already by ann: by hand\n" == command("halt", "--reason", "more").stdout
+    resumed = command("resume")
+    assert (0, "resumed; was halted by ann: by hand\n", "") == (resumed.returncode, resumed.stdout, resumed.stderr)

@@ -110,6 +110,36 @@ def test_nothing_that_others_wrote_steers_the_terminal(redis_server: Any) -> Non
     assert "outcomes  stale 3" in text
 
 
+def test_a_key_of_another_type_is_said_so_and_hides_nothing_else(redis_server: Any) -> None:
+    """A halt that somebody made with SET halts, and is shown; lease, last window and outcomes go on being asked."""
+    redis_server.client.hset(LEASE, mapping={"holder": "a", "epoch": 1, "release": "r"})
+    redis_server.client.set(OPEN_ORDERS, 4)
+    redis_server.client.set(HALT, "1")
+    code, text = ask(redis_server)
+    assert 1 == code
+    for line in (
+        f"state     not routing: halted by {HALT}",
+        "halt      (wrong type)",
+        "router    a, release r, epoch 1",
+    ):
+        assert line in text.splitlines()
+    for key in (LEASE, LAST_WINDOW, "quantum:router:outcomes"):
+        redis_server.client.delete(key)
+        redis_server.client.rpush(key, "1")
+    code, text = ask(redis_server)
+    assert 1 == code
+    for line in (
+        "router    (wrong type)",
+        "window    (wrong type)",
+        "outcomes  (wrong type)",
+        "halt      (wrong type)",
+    ):
+        assert line in text.splitlines()
+    assert "open      4 of 10, target 3, in flight 0" in text
+    wrong = {"lease", "halt", "last_window", "outcomes"}
+    assert wrong == set(json.loads(ask(redis_server, "--json")[1])["wrong_types"])
+
+
 def test_redis_away_is_one_line_and_exit_69(redis_server: Any) -> None:
     """As every command says it."""
     redis_server.stop()
