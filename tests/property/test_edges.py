@@ -12,7 +12,7 @@ from router.config import Settings
 from router.core.entry_id import age_ms, order
 from router.core.explain import explain
 from router.core.outcome import Outcome, Reason
-from router.core.policy import Capacity, TradingState, decide
+from router.core.policy import Capacity, Event, TradingState, decide
 from router.core.signal import RejectCode, Rejected, Signal, parse
 from router.core.window import Window
 
@@ -113,10 +113,32 @@ def test_an_entry_id_sorts_by_time_and_then_by_sequence() -> None:
     assert (3, -3) == (age_ms("7-9", 10), age_ms("7-9", 4))
 
 
-def test_the_outcomes_have_the_names_that_operators_and_reports_know() -> None:
-    """They are the fields of a hash in Redis."""
-    names = ["published", "not_chosen", "duplicate", "rejected", "ignored", "stale", "halted"]
-    assert names == [outcome.value for outcome in Outcome]
+#: What the audit may say of an entry, by the outcome that it counts as: the fields of a hash in Redis.
+REASONS = {
+    "published": "published",
+    "not_chosen": """low_confidence crowded_out outranked symbol_outranked approval_denied capacity_unknown
+        capacity_full limit_reached target_reached""",
+    "duplicate": "id_in_window id_published",
+    "rejected": "rejected",
+    "ignored": "hold",
+    "stale": "stale stale_at_commit",
+    "halted": "halted",
+}
+
+
+def test_each_reason_counts_as_its_outcome_under_the_names_that_people_know() -> None:
+    """Renaming one breaks whoever greps for it or counts it."""
+    expected = {reason: outcome for outcome, reasons in REASONS.items() for reason in reasons.split()}
+    assert expected == {reason.value: reason.outcome.value for reason in Reason}
+    assert list(REASONS) == [outcome.value for outcome in Outcome]
+
+
+def test_rejections_and_windows_have_the_names_that_people_know() -> None:
+    """The same for them."""
+    codes = "payload encoding symbol side confidence size price identifier clock"
+    assert codes.split() == [code.value for code in RejectCode]
+    events = "HALTED CAPACITY_UNKNOWN CAPACITY_FULL LIMIT_REACHED TARGET_REACHED BEST_OF_PUBLISH"
+    assert set(events.split()) == {event.value for event in Event}
 
 
 def taken(entries: list[tuple[bytes, list[bytes]]], now_s: float = 0.0, **changes: Any) -> Window:
