@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from router import redis_url
 from router.errors import ConfigError
 from router.printable import printable
+from router.redis_io.keys import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -212,9 +213,25 @@ def _contradictions(settings: Settings) -> list[str]:
         )
     if s.sentinel_password_file and not redis_url.parse(s.redis_url).service:
         problems.append("ROUTER_SENTINEL_PASSWORD_FILE is set, and ROUTER_REDIS_URL names no sentinels: remove it")
-    if s.signal_stream == s.intent_stream:
+    return problems + _shared_names(s)
+
+
+def _shared_names(settings: Settings) -> list[str]:
+    """Name each stream that the settings give the key of something else."""
+    keys = catalogue(settings)
+    taken = {key: name for name, key in vars(keys).items() if name not in {"prefix", "signals", "intents"}}
+    problems = []
+    for setting, stream, text in (
+        ("ROUTER_SIGNAL_STREAM", keys.signals, settings.signal_stream),
+        ("ROUTER_INTENT_STREAM", keys.intents, settings.intent_stream),
+    ):
+        counted = stream.startswith((keys.dedup(""), keys.governor("")))
+        if meaning := "dedup or governor" if counted else taken.get(stream):
+            problems.append(f"{setting}={text} is a key with a meaning of its own ({meaning}): name another stream")
+    if keys.signals == keys.intents:
         problems.append(
-            f"ROUTER_INTENT_STREAM={s.intent_stream} is ROUTER_SIGNAL_STREAM too: intents would be read as signals"
+            f"ROUTER_INTENT_STREAM={settings.intent_stream} is ROUTER_SIGNAL_STREAM too: "
+            "intents would be read as signals"
         )
     return problems
 

@@ -27,7 +27,7 @@ def recall(environ: Mapping[str, str]) -> dict[str, int]:
     """Return the counts so far by exit code; all 0 where nothing readable was kept."""
     kept: dict[str, int] = {}
     if folder := environ.get("RUNTIME_DIRECTORY"):
-        with contextlib.suppress(OSError, msgspec.DecodeError):
+        with contextlib.suppress(OSError, UnicodeDecodeError, msgspec.DecodeError):
             kept = msgspec.json.decode((Path(folder) / _FILE).read_bytes(), type=dict[str, int])
     return {code: max(0, kept.get(code, 0)) for code in EXIT_CODES}
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from router.config import CATALOGUE, Settings, load
 from router.errors import ConfigError
+from router.redis_io.keys import catalogue
 
 
 def problems(environ: dict[str, str]) -> list[str]:
@@ -111,11 +112,34 @@ def test_a_password_in_the_gate_s_address_is_refused_and_not_shown() -> None:
         ({"ROUTER_DEDUP_TTL_SEC": "16"}, "ROUTER_DEDUP_TTL_SEC=16"),
         ({"ROUTER_SENTINEL_PASSWORD_FILE": "/secret"}, "ROUTER_SENTINEL_PASSWORD_FILE is set"),
         ({"ROUTER_SIGNAL_STREAM": "s", "ROUTER_INTENT_STREAM": "s"}, "ROUTER_INTENT_STREAM=s"),
+        ({"ROUTER_SIGNAL_STREAM": "quantum:stream:trade.intent"}, "ROUTER_INTENT_STREAM=quantum:stream:trade.intent"),
     ],
 )
 def test_settings_that_cannot_hold_together_are_named(environ: dict[str, str], named: str) -> None:
     """Each contradiction is an error on its own line, at its very edge."""
     assert any(line.startswith(named) for line in problems(environ))
+
+
+OTHER_KEYS = {
+    name: key for name, key in vars(catalogue(Settings())).items() if name not in {"prefix", "signals", "intents"}
+}
+
+
+@pytest.mark.parametrize("setting", ["ROUTER_SIGNAL_STREAM", "ROUTER_INTENT_STREAM"])
+@pytest.mark.parametrize("prefix", ["", "desk:"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *OTHER_KEYS.values(),
+        "quantum:dedup:trade_intent:",
+        "quantum:dedup:trade_intent:x",
+        "quantum:governor:daily_trades:1",
+    ],
+)
+def test_a_stream_that_has_the_key_of_something_else_is_named(setting: str, prefix: str, key: str) -> None:
+    """Rejected signals read as signals would feed themselves, and intents among the audit would be lost in it."""
+    (problem,) = problems({setting: key, "ROUTER_KEY_PREFIX": prefix})
+    assert problem.startswith(f"{setting}={key} is a key with a meaning of its own ")
 
 
 @pytest.mark.parametrize("environ", [{"TARGET_OPEN_ORDERS": "10"}, {"ROUTER_DEDUP_TTL_SEC": "16.1"}])
@@ -142,3 +166,7 @@ def test_the_module_validates_an_environment_with_the_standard_library_alone() -
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stderr
     assert 7 == json.loads(done.stdout)["max_open_orders"]
+    command.append("ROUTER_SIGNAL_STREAM=quantum:stream:router.rejected")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert 78 == done.returncode
+    assert "ROUTER_SIGNAL_STREAM=quantum:stream:router.rejected is a key" in done.stderr

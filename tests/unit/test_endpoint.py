@@ -154,8 +154,9 @@ def test_failures_are_kept_for_the_next_process(tmp_path: Path) -> None:
     assert none == recall(environ) == recall({})
     remember(environ, none | {"75": 2})
     assert none | {"75": 2} == recall(environ)
-    (tmp_path / "failures.json").write_text('{"75": "x"}', encoding="utf-8")
-    assert none == recall(environ)
+    for rubbish in (b'{"75": "x"}', b'{"\xff": 1}', b"", b"\xff"):
+        (tmp_path / "failures.json").write_bytes(rubbish)
+        assert none == recall(environ)
     remember({"RUNTIME_DIRECTORY": str(tmp_path / "gone")}, none)
 
 
