@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
+import redis
 
 from router.config import Settings
 from router.redis_io.keys import catalogue
@@ -60,14 +61,26 @@ def test_one_right_that_is_missing_refuses_the_commit_before_its_first_write(
     assert "0-0" == bench.group["last-delivered-id"]
 
 
-@pytest.mark.parametrize("key", [KEYS.intents, KEYS.rejects, KEYS.inflight, KEYS.outcomes, KEYS.audit])
-def test_one_key_of_another_type_refuses_it_too(bench: CommitBench, key: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["intents", "rejects", "inflight", "outcomes", "audit", "last_window", "recent", "repeats"]
+)
+def test_one_key_of_another_type_refuses_it_too(redis_server: Any, name: str) -> None:
     """The reply names the key; nothing is written."""
-    bench.client.geoadd(key, (1, 1, "a place")) if key == KEYS.outcomes else bench.client.set(key, "x")
+    bench, key = CommitBench(redis_server), getattr(KEYS, name)
+    bench.client.set(key, "x")
     before = bench.photograph()
     reply = bench.try_commit(**EVERYTHING)
-    assert ("DENIED", key) == (reply.status, reply.reason.split()[0])
+    assert ("DENIED", f"{key} is a string, ") == (reply.status, reply.reason[: len(key) + 14])
     assert before == bench.photograph()
+
+
+def test_a_count_of_the_hour_that_is_none_is_named(bench: CommitBench) -> None:
+    """Where the limit is looked at before the types are."""
+    bench.client.set(KEYS.recent, "x")
+    with pytest.raises(redis.ResponseError, match=KEYS.recent):
+        bench.scripts.observe()
+    with pytest.raises(redis.ResponseError, match=KEYS.recent):
+        bench.try_commit()
 
 
 def test_a_commit_writes_all_that_it_was_asked_to(bench: CommitBench) -> None:

@@ -34,7 +34,9 @@ end
 -- Intents that the sorted set *key* names for the last 60 minutes.
 local HOUR_MS = 3600000
 local function intents_of_the_hour(key)
-  return redis.call('ZCOUNT', key, '(' .. whole(now_ms() - HOUR_MS), '+inf')
+  local count = redis.pcall('ZCOUNT', key, '(' .. whole(now_ms() - HOUR_MS), '+inf')
+  if type(count) == 'table' then error(key .. ': ' .. count.err, 0) end
+  return count
 end
 
 -- Reply of an XINFO command as a table by field name.
