@@ -12,7 +12,7 @@ from router.config import Settings
 from router.core.entry_id import age_ms, order
 from router.core.explain import explain
 from router.core.outcome import Outcome, Reason
-from router.core.policy import Capacity, Event, TradingState, decide
+from router.core.policy import Capacity, Event, TradingState, decide, rank_key, score
 from router.core.signal import RejectCode, Rejected, Signal, parse
 from router.core.window import Window
 
@@ -223,3 +223,16 @@ def test_why_each_candidate_was_not_chosen() -> None:
     expected = [Reason.PUBLISHED, Reason.SYMBOL_OUTRANKED, Reason.OUTRANKED, Reason.TARGET_REACHED]
     assert expected == [reason for _, reason in explain(ranked, decision)]
     assert 0.9 == decision.least
+
+
+def test_the_first_ranks_are_boosted() -> None:
+    """Rank 1 by 1.30, rank 2 by 1.10, the others not at all; bonuses of 0.02 and 0.01 make the ranks."""
+    plain, gated = signal(1, symbol="A", confidence=0.8), signal(2, symbol="B", confidence=0.785, rl_gate_pass=True)
+    known, last = signal(3, symbol="C", confidence=0.792, regime="bull"), signal(4, symbol="D", confidence=0.79)
+    ranked = sorted((s for s in (plain, gated, known, last) if isinstance(s, Signal)), key=rank_key)
+    room = Settings(max_open_orders=10, target_open_orders=10, max_new_per_cycle=4)
+    choices = decide(ranked, Capacity(TradingState.ACTIVE, 0, 0), room).choices
+    assert [("B", 1, 1.3), ("C", 2, 1.1), ("A", 3, 1.0), ("D", 4, 1.0)] == [
+        (choice.signal.symbol, choice.rank, choice.boost) for choice in choices
+    ]
+    assert [0.805, 0.802, 0.8, 0.79] == [score(choice.signal) for choice in choices]
