@@ -35,18 +35,23 @@ class Level(enum.IntEnum):
 
 
 class Log:
-    """Writes events to *sink*."""
+    """Writes events to *sink*, which raises OSError when it cannot."""
 
     def __init__(self, sink: Callable[[Mapping[str, Any]], None]) -> None:
         self._sink = sink
 
-    def event(self, name: str, message: str, level: Level = Level.INFO, **fields: object) -> None:
+    def event(self, name: str, message: str, level: Level = Level.INFO, **fields: object) -> bool:
         """Log the event *name* as the line *message*; *fields* are the facts in it, by lower-case name.
 
+        Return whether it could be written: a full disk or a reader that has gone is no reason to stop trading.
         Whatever others wrote into a text (ids, holders, reasons, Redis' errors) is made printable here, for every sink.
         """
         known = {key.upper(): _harmless(value) for key, value in fields.items() if value is not None}
-        self._sink({"MESSAGE": _harmless(message), "PRIORITY": int(level), "EVENT": name, **known})
+        try:
+            self._sink({"MESSAGE": _harmless(message), "PRIORITY": int(level), "EVENT": name, **known})
+        except OSError:
+            return False
+        return True
 
 
 def _harmless(value: object) -> object:
@@ -63,11 +68,17 @@ def open_log(log_format: str, environ: Mapping[str, str]) -> Log:
 
 
 def _text_sink(record: Mapping[str, Any]) -> None:
-    sys.stderr.write(f"{record['MESSAGE']}\n")
+    _write(record["MESSAGE"])
 
 
 def _json_sink(record: Mapping[str, Any]) -> None:
-    sys.stderr.write(encode_json(record) + "\n")
+    _write(encode_json(record))
+
+
+def _write(line: str) -> None:
+    if sys.stderr is None:
+        raise BrokenPipeError("standard error was closed from the start")
+    sys.stderr.write(line + "\n")
 
 
 def _journal_sink() -> Callable[[Mapping[str, Any]], None]:

@@ -72,6 +72,7 @@ def _process(tally: Tally) -> Iterator[Metric]:
     for name, count in tally.lines.items():
         lines.add_metric([name, LINES[name].name.lower()], count)
     yield lines
+    yield _counter("log_lost", "Lines among them that could not be written", tally.lines_lost)
     yield _counters("failures", "Ends of the service by exit code, kept over restarts", "exit_code", tally.failures)
 
 

@@ -65,6 +65,8 @@ class Tally:
         #: Name of the last window's outcome, how many intents it published and of how many candidates.
         self.last_window: tuple[str, int, int] | None = None
         self.lines = dict.fromkeys(lines, 0)
+        #: Those of them that could not be written.
+        self.lines_lost = 0
         self.outcomes = {outcome.value: 0 for outcome in Outcome}
         self.rejects = {code.value: 0 for code in RejectCode}
         self.windows = {event.value: 0 for event in Event}

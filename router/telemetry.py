@@ -188,7 +188,7 @@ class Telemetry:
     def _say(self, name: str, line: str, **fields: object) -> None:
         """Log *line* under the event *name*, which `LINES` knows, and count it."""
         self.tally.lines[name] += 1
-        self._log.event(name, line, LINES[name], **fields)
+        self.tally.lines_lost += not self._log.event(name, line, LINES[name], **fields)
 
     def _reached(self, role: Role) -> None:
         self.tally.redis_up, self.tally.role = True, role

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import inspect
 from typing import Any
 
@@ -112,3 +113,15 @@ def test_a_value_on_a_bound_counts_below_it() -> None:
 def test_what_others_wrote_cannot_steer_a_terminal(text: str, shown: str) -> None:
     """Controls, escapes and marks of direction are shown as their codes."""
     assert shown == printable(text)
+
+
+def test_a_line_that_cannot_be_written_is_counted_and_no_error() -> None:
+    """A full disk or a reader that has gone does not end the service, whatever the line."""
+
+    def refuse(_record: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    telemetry = Telemetry(Log(refuse), Settings(), catalogue(Settings()))
+    telemetry.standby("other")
+    telemetry.failed("gone", 75)
+    assert (2, 2) == (sum(telemetry.tally.lines.values()), telemetry.tally.lines_lost)
