@@ -39,7 +39,18 @@ MODULES: Final = {
     "judge": "proof",
 }
 
+#: Characters of a text that a person gives and Redis keeps.
+MAX_TEXT_LENGTH: Final = 200
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def printing(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """Return the text of an option that others will read, None when it is not given; a callback of click."""
+    text = None if value is None else value.strip()
+    if text is None or (0 < len(text) <= MAX_TEXT_LENGTH and text.isprintable()):
+        return text
+    raise click.BadParameter(f"must be 1 to {MAX_TEXT_LENGTH} characters that print")
 
 
 class _Commands(click.Group):

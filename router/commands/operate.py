@@ -16,7 +16,7 @@ import click
 import msgspec
 import redis
 
-from router.cli import json_option, redis_of_environment
+from router.cli import json_option, printing, redis_of_environment
 from router.core.policy import TradingState
 from router.errors import one_line
 from router.printable import printable
@@ -32,19 +32,9 @@ if TYPE_CHECKING:
 #: Seconds between two looks of `status --watch`.
 WATCH_S = 1.0
 
-#: Characters of a reason to halt.
-MAX_REASON_LENGTH = 200
-
-
-def _reason(_context: click.Context, _option: click.Parameter, value: str) -> str:
-    text = value.strip()
-    if 0 < len(text) <= MAX_REASON_LENGTH and text.isprintable():
-        return text
-    raise click.BadParameter(f"must be 1 to {MAX_REASON_LENGTH} characters that print")
-
 
 @click.command()
-@click.option("--reason", required=True, callback=_reason, help="Why, for whoever finds the router halted.")
+@click.option("--reason", required=True, callback=printing, help="Why, for whoever finds the router halted.")
 @json_option
 def halt(*, reason: str, as_json: bool) -> None:
     """Publish nothing from now on, whatever the router does, until `router resume`."""

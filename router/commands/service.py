@@ -18,7 +18,7 @@ import msgspec
 import redis
 
 from router import __version__
-from router.cli import json_option, redis_of_environment
+from router.cli import json_option, printing, redis_of_environment
 from router.config import load
 from router.errors import ConfigError, RedisUnavailableError, RouterError
 from router.failures import recall, remember
@@ -38,9 +38,12 @@ PATIENCE_S = 0.6
 
 
 @click.command()
-@click.option("--holder", default="", help="Name of this router in the lease; default: host and process.")
-@click.option("--release", default=__version__, show_default=True, help="Release id that intents and lease carry.")
-def run(holder: str, release: str) -> None:
+@click.option("--holder", callback=printing, help="Name of this router in the lease; default: host and process.")
+@click.option(
+    "--release", default=__version__, show_default=True, callback=printing,
+    help="Release id that intents and lease carry.",
+)  # fmt: skip
+def run(holder: str | None, release: str) -> None:
     """Run the service until SIGTERM."""
     stopping = _stop_on_signals()
     settings = load(os.environ)
