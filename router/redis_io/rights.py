@@ -59,13 +59,14 @@ def service(keys: Keys, settings: Settings) -> list[Right]:
     rights = _on("", ["INFO server", "TIME", "SCRIPT LOAD x", "CLIENT SETNAME x"])
     if parse(settings.redis_url).db:
         rights += _on("", ["SELECT 0"])
-    reading_signals = ["XREAD STREAMS @ 0", "XRANGE @ - +", "XREVRANGE @ + -", "XINFO STREAM @", "XINFO GROUPS @"]
+    info = ["XINFO STREAM @", "XINFO GROUPS @"]
+    reading_signals = ["XREAD STREAMS @ 0", "XRANGE @ - +", "XREVRANGE @ + -", *info]
     pending = [f"XPENDING @ {group}", f"XACK @ {group} 0-0"]
     cursor = [f"XGROUP CREATE @ {group} 0 MKSTREAM", f"XGROUP SETID @ {group} 0"]
     on = {
         keys.signals: [*reading_signals, *pending, *cursor],
-        keys.intents: ["XADD @ * data x", "XLEN @", "XRANGE @ - +", "XINFO GROUPS @", f"XPENDING @ {execution}"],
-        keys.rejects: ["XADD @ * id x"],
+        keys.intents: ["XADD @ * data x", "XLEN @", "XRANGE @ - +", *info, f"XPENDING @ {execution}"],
+        keys.rejects: ["XADD @ * id x", "XINFO STREAM @"],
         keys.open_orders: ["GET @"],
         keys.kill: ["GET @"],
         keys.halt: ["EXISTS @", "HSET @ reason x"],
@@ -74,7 +75,7 @@ def service(keys: Keys, settings: Settings) -> list[Right]:
         keys.last_window: ["HSET @ event x"],
         keys.recent: ["ZADD @ 0 x", "ZCOUNT @ 0 0", "ZREMRANGEBYSCORE @ 0 0"],
         keys.repeats: ["ZADD @ 0 x", "ZRANGE @ 0 -1", "ZREMRANGEBYSCORE @ 0 0"],
-        keys.audit: ["XADD @ * event x"],
+        keys.audit: ["XADD @ * event x", "XINFO STREAM @"],
         keys.epoch: ["HGET @ epoch", "HMGET @ epoch", "HSET @ epoch 0"],
         keys.lease: ["HMGET @ holder", "HSET @ holder x", "PTTL @", "PEXPIRE @ 1", "DEL @"],
     }
@@ -92,7 +93,7 @@ def deployment(keys: Keys, settings: Settings) -> list[Right]:
     on = {
         "": ["PING", "SCAN 0"],
         keys.signals: ["EXISTS @"],
-        keys.intents: ["EXISTS @", "XINFO STREAM @", "XREVRANGE @ + -"],
+        keys.intents: ["EXISTS @", "XREVRANGE @ + -"],
         keys.outcomes: ["HMGET @ published"],
         keys.last_window: ["HMGET @ event"],
         keys.open_orders: ["SET @ 0", "SET @ 0 GET"],

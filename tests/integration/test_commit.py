@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 import router.redis_io
 from router.config import Settings
@@ -21,6 +22,8 @@ from tests.integration.commit_bench import CommitBench
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: After this no stream takes another entry.
+LAST_ID = f"{2**64 - 1}-{2**64 - 1}"
 LUA = Path(next(iter(router.redis_io.__path__))) / "lua"
 
 
@@ -57,6 +60,11 @@ def replace_id(intent: Intent, signal_id: str) -> Intent:
         (lambda b: b.client.set("quantum:stream:trade.intent", "x"), "DENIED"),
         (lambda b: b.client.set("quantum:router:inflight", "x"), "DENIED"),
         (lambda b: b.client.hset("quantum:router:outcomes", "published", "many"), "DENIED"),
+        (lambda b: b.client.hset("quantum:router:outcomes", "published", str(2**63 - 1)), "DENIED"),
+        (lambda b: b.client.hset("quantum:router:outcomes", "published", "1" + "0" * 14), "DENIED"),
+        (lambda b: b.client.xadd("quantum:stream:trade.intent", {"data": "x"}, LAST_ID), "DENIED"),
+        (lambda b: b.client.xadd("quantum:stream:trade.intent", {"data": "x"}, "1" + "0" * 14 + "-0"), "DENIED"),
+        (lambda b: b.client.xadd("quantum:stream:router.rejected", {"id": "x"}, LAST_ID), "DENIED"),
         (lambda b: b.client.execute_command("ACL", "SETUSER", "default", "-xlen"), "DENIED"),
         (lambda b: b.client.execute_command("ACL", "SETUSER", "default", "-xadd"), "DENIED"),
         (lambda b: b.client.execute_command("ACL", "SETUSER", "default", "-xack"), "DENIED"),
@@ -107,10 +115,61 @@ def test_a_lease_from_a_clock_that_was_ahead_may_be_taken(bench: CommitBench) ->
     assert not bench.scripts.renew(bench.lease)
 
 
-def test_a_foreign_member_of_the_in_flight_set_is_dropped(bench: CommitBench) -> None:
-    """What is no entry id cannot be in flight."""
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda c: c.hset("quantum:router:epoch", "epoch", "abc"),
+            "quantum:router:epoch epoch is 'abc', no epoch: HDEL",
+        ),
+        (lambda c: c.hset("quantum:router:epoch", "epoch", "1e300"), "epoch is '1e300', no epoch"),
+        (lambda c: c.hset("quantum:router:epoch", "epoch", "9" * 17), f"epoch is '{'9' * 17}', no epoch"),
+        (
+            lambda c: c.hset("quantum:router:epoch", "epoch", b"\xff\n" + b"x" * 99),
+            f"epoch is '??{'x' * 38}', no epoch",
+        ),
+        (lambda c: c.hset("quantum:router:lease", "ttl_ms", "soon"), "quantum:router:lease ttl_ms is 'soon', no time"),
+        (
+            lambda c: c.set("quantum:router:epoch", "1"),
+            "quantum:router:epoch is a string, not a hash: rename or remove",
+        ),
+        (
+            lambda c: c.set("quantum:router:lease", "1"),
+            "quantum:router:lease is a string, not a hash: rename or remove",
+        ),
+    ],
+)
+def test_odd_data_in_lease_or_epoch_is_named_and_no_lease_is_given(
+    bench: CommitBench, spoil: Callable[[Any], Any], words: str
+) -> None:
+    """One line with key, value and the way out; an epoch that adding 1 does not change would fence nobody."""
+    if "lease ttl_ms" not in words:
+        bench.client.delete("quantum:router:lease", *["quantum:router:epoch"] * ("a string" in words))
+    spoil(bench.client)
+    before = bench.photograph()
+    with pytest.raises(redis.ResponseError) as refused:
+        bench.scripts.acquire("other", "r")
+    assert words in str(refused.value)
+    assert "script" not in str(refused.value)
+    assert before == bench.photograph()
+
+
+@pytest.mark.parametrize(
+    "key", ["quantum:router:inflight", "quantum:stream:trade.intent", "quantum:stream:ai.decision.made"]
+)
+def test_a_key_of_a_wrong_type_is_named_when_the_state_is_read(bench: CommitBench, key: str) -> None:
+    """Redis' own error would not say which."""
+    bench.client.delete(key)
+    bench.client.set(key, "x")
+    with pytest.raises(redis.ResponseError, match=f"^{key} is a string, not a (set|stream): rename or remove it$"):
+        bench.scripts.observe()
+
+
+@pytest.mark.parametrize("member", ["rubbish", "9" * 30 + "-0", "1-" + "9" * 30])
+def test_a_foreign_member_of_the_in_flight_set_is_dropped(bench: CommitBench, member: str) -> None:
+    """What is no entry id, or none that a commit can have noted, cannot be in flight."""
     bench.client.xgroup_create("quantum:stream:trade.intent", "quantum:group:execution:trade.intent", mkstream=True)
-    bench.client.sadd("quantum:router:inflight", "rubbish")
+    bench.client.sadd("quantum:router:inflight", member)
     assert 0 == bench.scripts.observe().capacity.in_flight
     assert not bench.client.exists("quantum:router:inflight")
 
@@ -127,5 +186,5 @@ def test_the_commit_proves_every_right_that_it_uses_after_its_first_write() -> N
     """Each command of its last step is asked for before the first one is sent."""
     text = (LUA / "commit.lua").read_text(encoding="utf-8")
     proof, _, writes = text.partition("-- 4. Publish")
-    proven = set(re.findall(r"\{'([A-Z]+)'", proof))
+    proven = set(re.findall(r"(?:\{|need\()'([A-Z]+)'", proof))
     assert set(re.findall(r"redis\.p?call\('([A-Z]+)'", writes)) <= proven

@@ -49,6 +49,14 @@ if group['last-delivered-id'] ~= commit.cursor_from then
   return reply({status = 'FENCED', reason = 'a foreign reader moved the group to ' .. group['last-delivered-id']})
 end
 
+-- Keys of features that are off are not judged: they are not touched.
+local wrong = wrong_type({
+  [INTENTS] = 'stream', [REJECTS] = 'stream', [INFLIGHT] = 'set', [OUTCOMES] = 'hash', [LAST_WINDOW] = 'hash',
+  [RECENT] = commit.hourly_max and 'zset', [REPEATS] = commit.repeat_limit and 'zset',
+  [AUDIT] = commit.audit_max and 'stream',
+})
+if wrong then return reply({status = 'DENIED', reason = wrong}) end
+
 -- 2. Whether the decision still holds. What this very entry has published comes first: it is done, halted or not.
 local own, duplicates, stale = {}, {}, {}
 local oldest_ms = now_ms() - commit.max_age_ms
@@ -74,37 +82,53 @@ if #stale > 0 then return reply({status = 'STALE', stale = stale}) end
 if #duplicates > 0 then return reply({status = 'DUPLICATE', duplicates = duplicates}) end
 
 -- 3. That nothing after this can fail: a script is isolated, but never rolled back.
-local function refusal()
-  local expected = {
-    [INTENTS] = 'stream', [REJECTS] = 'stream', [INFLIGHT] = 'set', [OUTCOMES] = 'hash', [LAST_WINDOW] = 'hash',
-    [RECENT] = 'zset', [REPEATS] = 'zset', [AUDIT] = 'stream',
-  }
-  for key, kind in pairs(expected) do
-    local found = redis.call('TYPE', key).ok
-    if found ~= 'none' and found ~= kind then return key .. ' is a ' .. found .. ', not a ' .. kind end
-  end
+local function missing_right()
   local needed = {
     {'XADD', INTENTS, 'MAXLEN', '~', '1', '*', 'data', ''}, {'XADD', REJECTS, 'MAXLEN', '~', '1', '*', 'id', ''},
-    {'XINFO', 'GROUPS', INTENTS}, {'XRANGE', INTENTS, '-', '+'}, {'XLEN', INTENTS}, {'SADD', INFLIGHT, '0-0'}, {'HINCRBY', OUTCOMES, 'published', '0'},
+    {'XINFO', 'STREAM', INTENTS}, {'XINFO', 'STREAM', REJECTS}, {'XINFO', 'GROUPS', INTENTS},
+    {'XRANGE', INTENTS, '-', '+'}, {'XLEN', INTENTS}, {'SADD', INFLIGHT, '0-0'}, {'HINCRBY', OUTCOMES, 'published', '0'},
     {'HSET', EPOCH, 'commit_id', ''}, {'XGROUP', 'SETID', SIGNALS, commit.group, '0'}, {'XINFO', 'STREAM', SIGNALS},
     {'XACK', SIGNALS, commit.group, '0-0'}, {'HSET', HALT, 'reason', ''}, {'HSET', LAST_WINDOW, 'event', ''},
-    {'ZADD', RECENT, '0', ''}, {'ZREMRANGEBYSCORE', RECENT, '0', '0'},
-    {'ZADD', REPEATS, '0', ''}, {'ZREMRANGEBYSCORE', REPEATS, '0', '0'}, {'ZRANGE', REPEATS, '0', '-1'},
-    {'XADD', AUDIT, 'MAXLEN', '~', '1', '*', 'event', ''},
   }
-  for place = 1, #commit.intents do
-    needed[#needed + 1] = {'SET', KEYS[FIRST_DEDUP + place], '', 'PX', '1'}
+  local function need(...) needed[#needed + 1] = {...} end
+  if commit.hourly_max then
+    need('ZADD', RECENT, '0', '')
+    need('ZREMRANGEBYSCORE', RECENT, '0', '0')
   end
+  if commit.repeat_limit then
+    need('ZADD', REPEATS, '0', '')
+    need('ZREMRANGEBYSCORE', REPEATS, '0', '0')
+    need('ZRANGE', REPEATS, '0', '-1')
+  end
+  if commit.audit_max then
+    need('XADD', AUDIT, 'MAXLEN', '~', '1', '*', 'event', '')
+    need('XINFO', 'STREAM', AUDIT)
+  end
+  for place = 1, #commit.intents do need('SET', KEYS[FIRST_DEDUP + place], '', 'PX', '1') end
   for _, command in ipairs(needed) do
     if not redis.acl_check_cmd(unpack(command)) then return 'no right to ' .. command[1] .. ' ' .. command[2] end
   end
+  return nil
+end
+
+-- Redis refuses an entry after the largest id, and a count beyond 2^63.
+local function no_room()
+  for _, key in ipairs({INTENTS, REJECTS, commit.audit_max and AUDIT}) do
+    local id = redis.call('TYPE', key).ok == 'stream' and by_name(redis.call('XINFO', 'STREAM', key))['last-generated-id']
+    if id and id_parts(id) >= BEYOND then
+      return key .. ' has the last id ' .. id .. ', which no clock reaches: rename the stream, or XSETID it back'
+    end
+  end
   for outcome in pairs(commit.outcomes) do
     local counted = redis.pcall('HINCRBY', OUTCOMES, outcome, 0)
-    if type(counted) == 'table' then return OUTCOMES .. ' ' .. outcome .. ' is not a number' end
+    if type(counted) == 'table' or counted >= BEYOND then
+      return OUTCOMES .. ' ' .. outcome .. ' is not a count of at most 14 digits: HDEL ' .. OUTCOMES .. ' ' .. outcome
+    end
   end
   return nil
 end
-local refused = refusal()
+
+local refused = missing_right() or no_room()
 if refused then return reply({status = 'DENIED', reason = refused}) end
 
 -- 4. Publish, remember, move the cursor.

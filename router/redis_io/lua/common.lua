@@ -16,6 +16,31 @@ local function whole(n)
   return string.format('%.0f', n)
 end
 
+-- No time in ms, count or sequence of ours has 15 digits; numbers below are exact in Lua, and far from where Redis' end.
+local BEYOND = 1e14
+
+-- The whole number below BEYOND that *text* is, 0 when it is missing, nil for anything else.
+local function whole_below(text)
+  if not text then return 0 end
+  return string.match(text, '^%d+$') and #text < 15 and tonumber(text) or nil
+end
+
+-- *text* as a message may quote it: printable and short.
+local function quoted(text)
+  return "'" .. string.gsub(string.sub(text, 1, 40), '[^%w%p ]', '?') .. "'"
+end
+
+-- Which of the keys of *expected* (key -> kind) is of another type, in words, nil when none is.
+local function wrong_type(expected)
+  for key, kind in pairs(expected) do
+    local found = redis.call('TYPE', key).ok
+    if found ~= 'none' and found ~= kind then
+      return key .. ' is a ' .. found .. ', not a ' .. kind .. ': rename or remove it'
+    end
+  end
+  return nil
+end
+
 -- Value of a string key, false when missing; a key of another type gives '(wrong type)', which no rule accepts.
 local function text_of(key)
   local value = redis.pcall('GET', key)
@@ -34,9 +59,7 @@ end
 -- Intents that the sorted set *key* names for the last 60 minutes.
 local HOUR_MS = 3600000
 local function intents_of_the_hour(key)
-  local count = redis.pcall('ZCOUNT', key, '(' .. whole(now_ms() - HOUR_MS), '+inf')
-  if type(count) == 'table' then error(key .. ': ' .. count.err, 0) end
-  return count
+  return redis.call('ZCOUNT', key, '(' .. whole(now_ms() - HOUR_MS), '+inf')
 end
 
 -- Reply of an XINFO command as a table by field name.

@@ -10,13 +10,15 @@
 -- KEYS[6] signals      stream  our group is read
 -- KEYS[7] recent       zset    read with a limit per hour
 -- ARGV    execution group, in-flight TTL in ms, our group, '1' with a limit per hour
--- Reply   {time_ms, state, key that says so, in_flight, open_orders or nil, lag or nil, pending or nil, intents of the hour}
+-- Reply   {time_ms, state, key that says so, in_flight, open_orders or nil, lag or nil, pending or nil, intents of the hour};
+--         an error when a key is of another type
 --
 -- An intent is in flight until execution acknowledges it. One that was delivered falls out after the TTL; one that was
 -- never delivered stays unless it was trimmed away. Without an execution group nothing is in flight.
 
 local function is_dealt_with(id, group)
-  if not id_parts(id) then return true end
+  local ms, seq = id_parts(id)
+  if not ms or ms >= BEYOND or seq >= BEYOND then return true end -- no commit of ours has noted that
   if id_after(id, group['last-delivered-id']) then
     return #redis.call('XRANGE', KEYS[5], id, id) == 0
   end
@@ -39,9 +41,14 @@ local function count_in_flight()
   return in_flight
 end
 
+local limited = ARGV[4] == '1'
+local wrong = wrong_type({
+  [KEYS[4]] = 'set', [KEYS[5]] = 'stream', [KEYS[6]] = 'stream', [KEYS[7]] = limited and 'zset' or nil,
+})
+if wrong then return redis.error_reply(wrong) end
 local state, said_by = trading_state(KEYS[1], KEYS[2])
 local ours = group_of(KEYS[6], ARGV[3]) or {}
-local hour = ARGV[4] == '1' and intents_of_the_hour(KEYS[7]) or 0
+local hour = limited and intents_of_the_hour(KEYS[7]) or 0
 return {
   whole(now_ms()), state, said_by, count_in_flight(), text_of(KEYS[3]), ours['lag'] or false, ours['pending'] or false, hour,
 }
