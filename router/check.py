@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, cast
 
 import msgspec
+from redis.exceptions import NoPermissionError
 
 from router.redis_io.acl import missing
 from router.redis_io.client import require_supported_server
@@ -37,13 +39,15 @@ def check(client: redis.Redis, settings: Settings, keys: Keys) -> Report:
     """
     version = require_supported_server(client)
     problems = missing(client, settings, service(keys, settings))
-    if problems:
-        return Report(version, problems, [])
-    Scripts(client, settings, keys).load()
+    # What the missing rights, all named by now, keep from being asked is left out; everything else is named too.
+    refused = (NoPermissionError,) if problems else ()
+    with contextlib.suppress(*refused):
+        Scripts(client, settings, keys).load()
     for key, kind in types(keys).items():
-        found = cast("bytes", client.type(key)).decode()
-        if found not in {"none", kind}:
-            problems.append(f"key {key} is a {found}, not a {kind}: rename or remove it")
+        with contextlib.suppress(*refused):
+            found = cast("bytes", client.type(key)).decode()
+            if found not in {"none", kind}:
+                problems.append(f"key {key} is a {found}, not a {kind}: rename or remove it")
     return Report(version, problems, _durability(client) + _trust(settings))
 
 

@@ -13,9 +13,9 @@ import click
 import redis
 
 from router.config import Settings, load
-from router.errors import RedisUnavailableError, RouterError
+from router.errors import ConfigError, RedisUnavailableError, RouterError
 from router.redis_io.acl import naming_rights
-from router.redis_io.client import connect, explained
+from router.redis_io.client import connect, explained, file_problems
 from router.redis_io.keys import Keys, catalogue
 from router.redis_io.rights import deployment
 
@@ -39,6 +39,8 @@ MODULES: Final = {
     "judge": "proof",
 }
 
+#: Settings that name files.
+_FILE_SETTINGS: Final = ("ROUTER_REDIS_URL", "ROUTER_REDIS_PASSWORD_FILE", "ROUTER_SENTINEL_PASSWORD_FILE")
 #: Characters of a text that a person gives and Redis keeps.
 MAX_TEXT_LENGTH: Final = 200
 
@@ -86,7 +88,7 @@ def main() -> None:
 @contextlib.contextmanager
 def redis_of_environment(retries: int = 2) -> Iterator[tuple[redis.Redis, Settings, Keys]]:
     """Yield a client, the settings and the keys of this environment."""
-    settings = load(os.environ)
+    settings = _settings()
     with contextlib.closing(connect(settings, retries)) as client:
         keys = catalogue(settings)
         try:
@@ -94,3 +96,14 @@ def redis_of_environment(retries: int = 2) -> Iterator[tuple[redis.Redis, Settin
                 yield client, settings, keys
         except redis.RedisError as error:
             raise RedisUnavailableError(f"Redis at {settings.redis_url}: {explained(settings, error)}") from None
+
+
+def _settings() -> Settings:
+    """Return the settings; raise ConfigError with what is wrong with them and with the files that they name at once."""
+    try:
+        return load(os.environ)
+    except ConfigError as error:
+        problems = error.problems
+    with contextlib.suppress(ConfigError):
+        problems += file_problems(load({name: os.environ[name] for name in _FILE_SETTINGS if name in os.environ}))
+    raise ConfigError(problems)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -17,6 +18,8 @@ from router.errors import ConfigError, RedisUnavailableError, one_line
 from router.redis_url import parse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from router.config import Settings
     from router.redis_url import RedisUrl
 
@@ -38,13 +41,12 @@ def connect(settings: Settings, retries: int = 2) -> redis.Redis:
     second. All that the service sends may be: its scripts carry an id, its reads start at a cursor.
 
     Raises:
-        ConfigError: a file that the settings name cannot be read.
+        ConfigError: with a line for each file that the settings name and that cannot be used.
         RedisUnavailableError: no sentinel names a master.
     """
+    if problems := file_problems(settings):
+        raise ConfigError(problems)
     url = parse(settings.redis_url)
-    for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
-        if name in url.options:
-            _readable("ROUTER_REDIS_URL", name, Path(str(url.options[name])))
     options: dict[str, Any] = {
         "username": url.user or None,
         "password": password_of(settings),
@@ -57,6 +59,21 @@ def connect(settings: Settings, retries: int = 2) -> redis.Redis:
         return _client(SOCKET_TIMEOUT_S, unix_socket_path=url.path, **options)
     host, port = _master(url, settings) if url.service else url.hosts[0]
     return _client(SOCKET_TIMEOUT_S, host=host, port=port, **options)
+
+
+def file_problems(settings: Settings) -> list[str]:
+    """Return a line for each file that *settings* name and that cannot be used."""
+    options = parse(settings.redis_url).options
+    named = [name for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile") if name in options]
+    reads: list[Callable[[], object]] = [partial(password_of, settings), partial(_sentinel_password_of, settings)]
+    reads[:0] = [partial(_readable, "ROUTER_REDIS_URL", name, Path(str(options[name]))) for name in named]
+    problems: list[str] = []
+    for read in reads:
+        try:
+            read()
+        except ConfigError as error:
+            problems += error.problems
+    return problems
 
 
 def explained(settings: Settings, error: Exception) -> str:
@@ -72,6 +89,10 @@ def explained(settings: Settings, error: Exception) -> str:
 def password_of(settings: Settings) -> str | None:
     """Return the password of the Redis user, None when the settings name no file with one; raises ConfigError."""
     return _password("ROUTER_REDIS_PASSWORD_FILE", settings.redis_password_file)
+
+
+def _sentinel_password_of(settings: Settings) -> str | None:
+    return _password("ROUTER_SENTINEL_PASSWORD_FILE", settings.sentinel_password_file)
 
 
 def _password(setting: str, name: str) -> str | None:
@@ -124,7 +145,7 @@ def _tls(url: RedisUrl) -> dict[str, Any]:
 
 def _master(url: RedisUrl, settings: Settings) -> tuple[str, int]:
     """Return the address of the master that the first sentinel to answer names."""
-    password = _password("ROUTER_SENTINEL_PASSWORD_FILE", settings.sentinel_password_file)
+    password = _sentinel_password_of(settings)
     reasons = []
     for host, port in url.hosts:
         options = {"password": password, "retry": Retry(NoBackoff(), 0), "decode_responses": True, **_tls(url)}

@@ -216,6 +216,26 @@ def test_each_right_that_is_missing_is_named_with_the_rule_that_allows_it(
         assert [] == problems(), lacking
 
 
+def test_missing_rights_hide_no_key_of_the_wrong_type(
+    redis_server: RedisServer, login: Callable[..., dict[str, str]]
+) -> None:
+    """`check` names both at once; only keys of which it may not ask the type are left out."""
+    admin: Any = redis_server.client
+    environ = login()
+    settings = load({**environ, "ROUTER_REDIS_URL": environ.pop("url")})
+    keys = catalogue(settings)
+    for key in (keys.kill, keys.audit):
+        admin.lpush(key, "x")
+    lacking = {("TYPE", keys.audit), ("GET", keys.kill)}
+    rest = [right for right in service(keys, settings) if right.words[:2] not in lacking]
+    admin.execute_command("ACL", "SETUSER", "desk", "clearselectors", "-@all", *rules(rest).split())
+    with contextlib.closing(connect(settings)) as client:
+        problems = check(client, settings, keys).problems
+    assert 3 == len(problems)
+    assert all("the user 'desk' may not " in problem for problem in problems[:2])
+    assert problems[2].startswith(f"key {keys.kill} is a list, not a string: ")
+
+
 def test_a_right_that_is_lost_while_running_is_named_until_it_is_given_back(
     redis_server: RedisServer,
     login: Callable[..., dict[str, str]],

@@ -113,11 +113,11 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory, pki: dict[str, Path]) -
     server.stop()
 
 
-def check(url: str) -> subprocess.CompletedProcess[str]:
-    """Run `router check` on *url*."""
+def check(url: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run `router check` on *url*; keyword arguments are environment variables."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")}
     command = [sys.executable, "-m", "router", "check"]
-    environ = {**inherited, "ROUTER_REDIS_URL": url}
+    environ = {**inherited, "ROUTER_REDIS_URL": url, **more}
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -169,6 +169,18 @@ def test_a_file_that_cannot_be_read_is_named(option: str, tmp_path: Path) -> Non
     done = check(f"rediss://127.0.0.1:1/0?{option}={tmp_path}/none.pem")
     assert 78 == done.returncode
     assert f"cannot read {tmp_path}/none.pem, which {option} names: No such file or directory" in done.stderr
+
+
+def test_every_file_that_cannot_be_read_is_named_with_every_bad_setting_at_once(tmp_path: Path) -> None:
+    """Who deploys mends all of it in one go."""
+    url = f"rediss://127.0.0.1:1/0?ssl_ca_certs={tmp_path}/a&ssl_certfile={tmp_path}/b&ssl_keyfile={tmp_path}/c"
+    files = [f"ROUTER_REDIS_URL: cannot read {tmp_path}/{name}, which " for name in "abc"]
+    files.append(f"ROUTER_REDIS_PASSWORD_FILE: cannot read {tmp_path}/secret, which ")
+    for wrong, first in (({}, []), ({"MAX_OPEN_ORDERS": "x"}, ["MAX_OPEN_ORDERS='x' must be "])):
+        done = check(url, ROUTER_REDIS_PASSWORD_FILE=f"{tmp_path}/secret", **wrong)
+        lines, expected = done.stderr.splitlines(), [*first, *files]
+        assert (78, len(expected)) == (done.returncode, len(lines)), done.stderr
+        assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True)), done.stderr
 
 
 def test_a_file_that_is_no_certificate_is_told_in_one_line(tls_server: TlsServer, tmp_path: Path) -> None:
