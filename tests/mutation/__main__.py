@@ -36,16 +36,22 @@ def notices(copy: Path, path: Path, mutant: Mutant) -> bool:
     mutated = copy / path.relative_to(ROOT)
     original = mutated.read_text(encoding="utf-8")
     mutated.write_text(mutant.text, encoding="utf-8")
+    try:
+        return bool(failure(copy, path))
+    finally:
+        mutated.write_text(original, encoding="utf-8")
+
+
+def failure(copy: Path, path: Path) -> str:
+    """Return the end of what the tests of *path* say in the *copy* when one fails or hangs, nothing when all pass."""
     tests = CORE_TESTS if path.suffix == ".py" else LUA_TESTS
     command = [sys.executable, "-m", "pytest", "--quiet", "--exitfirst", "-p", "no:cacheprovider", *tests]
     environ = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_PROFILE": "mutation"}
     try:
         done = subprocess.run(command, cwd=copy, env=environ, capture_output=True, timeout=PATIENCE_S, check=False)
     except subprocess.TimeoutExpired:
-        return True
-    finally:
-        mutated.write_text(original, encoding="utf-8")
-    return done.returncode != 0
+        return f"not done within {PATIENCE_S} s"
+    return done.stdout.decode()[-2000:] if done.returncode else ""
 
 
 def main(names: list[str]) -> int:
@@ -66,6 +72,9 @@ def main(names: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         for number in range(os.cpu_count() or 1):
             copies.put(_copy(Path(folder) / str(number)))
+        if red := _red_without_a_mutant(Path(folder) / "0", chosen):
+            sys.stderr.write(f"no mutant can be judged, the tests fail without one:\n{red}\n")
+            return 1
         for (path, mutant), was_noticed in zip(jobs, pool.map(test, jobs), strict=True):
             group = path.name if path.suffix == ".lua" else "core"
             for counted in {path.name, group}:
@@ -77,6 +86,12 @@ def main(names: list[str]) -> int:
     for name, total in seen.items():
         sys.stdout.write(f"{name}: {noticed[name]} of {total} mutants noticed, {noticed[name] / total:.1%}\n")
     return int(any(100 * noticed[name] < GOAL * seen[name] for name in ("core", "commit.lua") if seen[name]))
+
+
+def _red_without_a_mutant(copy: Path, paths: list[Path]) -> str:
+    """Return what fails in an untouched *copy*: with a red test every mutant would count as noticed."""
+    one_of_each = {path.suffix: path for path in paths}.values()
+    return next((red for path in one_of_each if (red := failure(copy, path))), "")
 
 
 def _copy(target: Path) -> Path:
