@@ -170,6 +170,7 @@ def _facts(window: Window, decision: Decision, seen: Observation) -> dict[str, s
         "count": str(len(decision.choices)),
         "allowed": str(decision.limit),
         "candidates": str(len(window.candidates)),
+        "denied": str(len(decision.denied)),
         "open": "" if capacity.open_orders is None else str(capacity.open_orders),
         "in_flight": str(capacity.in_flight),
     }

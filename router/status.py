@@ -28,7 +28,7 @@ RATE_ENTRIES: Final = 1000
 _COUNT: Final = re.compile(r"[0-9]{1,18}")
 _LEASE: Final = ("holder", "epoch", "release")
 _HALT: Final = ("reason", "who", "when")
-_LAST_WINDOW: Final = ("event", "count", "allowed", "candidates", "at_ms")
+_LAST_WINDOW: Final = ("event", "count", "allowed", "candidates", "denied", "at_ms")
 #: Hash -> the line that shows it.
 _ROWS: Final = {"lease": "router", "halt": "halt", "last_window": "window", "outcomes": "outcomes"}
 
@@ -123,13 +123,15 @@ def lines(status: Status) -> list[str]:
     room = (
         f"{open_orders} of {status.open_orders_max}, target {status.open_orders_target}, in flight {status.in_flight}"
     )
+    rates = f"{status.signals_per_minute:.1f} signals and {status.intents_per_minute:.1f} intents"
     rows = {
         "state": f"not routing: {status.problem}" if status.problem else f"routing, {status.state}",
         "router": "{holder}, release {release}, epoch {epoch}".format(**lease) if lease else "none holds the lease",
         "open": room,
         "lag": f"{_or_unknown(status.lag)}, pending {_or_unknown(status.pending)}",
         "window": _window_line(_shown(status.last_window), status.now_ms),
-        "rates": f"{status.signals_per_minute:.1f} signals and {status.intents_per_minute:.1f} intents a minute",
+        # The streams do not say who routed: after a deployment the router before counts too.
+        "rates": f"{rates} a minute, all routers",
         "outcomes": ", ".join(f"{name} {count}" for name, count in status.outcomes.items()) or "none yet",
     }
     if halt:
@@ -173,7 +175,8 @@ def _window_line(window: dict[str, str], now_ms: int) -> str:
         if _COUNT.fullmatch(window["at_ms"])
         else "at a time unknown"
     )
-    return "{event}, {count} of {candidates} candidates (allowed {allowed}), ".format(**window) + age
+    denied = ", {denied} denied by the gate".format(**window) if window["denied"] not in {"0", "?"} else ""
+    return "{event}, {count} of {candidates} candidates (allowed {allowed}{}), ".format(denied, **window) + age
 
 
 def _when(text: str) -> str:

@@ -95,7 +95,9 @@ class Telemetry:
                 f"📤 BEST_OF_PUBLISH count={len(reply.intents)} allowed={decision.limit} open={capacity.open_orders} "
                 f"slots={decision.slots} top=[{top}] inflight={capacity.in_flight}"
             )
-            fields |= {"slots": decision.slots, "top": top}
+            if decision.denied:
+                line += f" denied={len(decision.denied)}"
+            fields |= {"slots": decision.slots, "top": top, "denied": len(decision.denied)}
         fields |= {"count": len(reply.intents), "allowed": decision.limit, "candidates": len(window.candidates)}
         self._say(decision.event.value, line, **fields, scope="window")
         for choice, intent_id in zip(decision.choices, reply.intents, strict=True):

@@ -112,7 +112,7 @@ def reduction(before: Snapshot, after: Soaked, limits: Thresholds) -> Finding:
         "after": [after.intents, after.signals],
     }
     if after.trading_state is not TradingState.ACTIVE:
-        return Finding(Status.INCONCLUSIVE, _not_active(after.trading_state), numbers)
+        return Finding(Status.INCONCLUSIVE, _not_active(after), numbers)
     if before.signals and before.intents / before.signals < limits.publish_everything:
         ratio = before.intents / before.signals
         return Finding(Status.SKIPPED, f"the baseline was selective already: {ratio:.2f} intents per signal", numbers)
@@ -142,7 +142,7 @@ def not_silent(_before: Snapshot, after: Soaked, limits: Thresholds) -> Finding:
     had room for them. What the desk's own gate or limits held back proves nothing, either way.
     """
     if after.trading_state is not TradingState.ACTIVE:
-        return Finding(Status.INCONCLUSIVE, _not_active(after.trading_state))
+        return Finding(Status.INCONCLUSIVE, _not_active(after))
     missed = _signals_that_met_free_slots(after.looks, after.settings, limits.decision_margin_s)
     numbers = {"intents": len(after.intents_ms), "eligible_with_free_slots": missed}
     if after.intents_ms:
@@ -216,8 +216,12 @@ def capacity_known(_before: Snapshot, after: Soaked, _limits: Thresholds) -> Fin
     return Finding(Status.PASSED, f"known at all {len(after.looks)} looks", numbers)
 
 
-def _not_active(state: TradingState | None) -> str:
-    return "whether trading was halted is not known" if state is None else f"trading was {state.value}"
+def _not_active(after: Soaked) -> str:
+    if after.trading_state is None:
+        return "whether trading was halted is not known"
+    if (after.events or {}).get("AUTO_HALTED"):
+        return "the router halted itself, and stays halted until a person runs `router resume` (see `router status`)"
+    return f"trading was {after.trading_state.value}"
 
 
 #: Name -> function, in the order of the report. The only list of criteria there is.

@@ -119,6 +119,7 @@ def test_the_last_window_is_kept_for_people(start_router: Start, market: Any) ->
         "count": "2",
         "allowed": "2",
         "candidates": "9",
+        "denied": "0",
         "open": "0",
         "in_flight": "0",
     }

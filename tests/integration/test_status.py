@@ -91,6 +91,8 @@ def test_the_last_window_is_told_with_its_age(redis_server: Any) -> None:
     window = {"event": "BEST_OF_PUBLISH", "count": 2, "allowed": 2, "candidates": 13, "at_ms": int(time.time() * 1000)}
     redis_server.client.hset(LAST_WINDOW, mapping=window)
     assert "window    BEST_OF_PUBLISH, 2 of 13 candidates (allowed 2), " in ask(redis_server)[1]
+    redis_server.client.hset(LAST_WINDOW, mapping={"count": 0, "denied": 13})
+    assert "0 of 13 candidates (allowed 2, 13 denied by the gate), " in ask(redis_server)[1]
 
 
 def test_nothing_that_others_wrote_steers_the_terminal(redis_server: Any) -> None:

@@ -133,6 +133,14 @@ def test_silence_that_the_desk_asked_for_proves_nothing(make_after: Make, make_l
     assert f"{event} 3 times" in found.detail
 
 
+def test_a_router_that_halted_itself_is_named(make_after: Make, make_look: Make) -> None:
+    """Who reads the verdict learns that trading stays halted, and what ends it."""
+    looks = [make_look(at_ms=at_ms, trading_state=TradingState.HALTED) for at_ms in (0, 1_000)]
+    found = _silent(make_after, looks, events={"AUTO_HALTED": 1})
+    assert Status.INCONCLUSIVE is found.status
+    assert "router resume" in found.detail
+
+
 def test_one_intent_is_not_silent(make_before: Make, make_after: Make) -> None:
     """A single intent of the release is enough."""
     assert Status.PASSED is criteria.not_silent(make_before(), make_after(intents_ms=[5_000]), LIMITS).status
