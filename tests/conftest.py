@@ -9,8 +9,13 @@ from hypothesis import Phase, settings
 
 settings.register_profile("people", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-#: Whether a test fails is all that counts there, not with what.
+#: There only whether a test fails counts, not with what, and hundreds of runs must end in an hour.
 settings.register_profile(
-    "mutation", deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
+    "mutation",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=30,
+    phases=[Phase.explicit, Phase.generate],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "people"))

@@ -116,7 +116,7 @@ def _other_values(value: Any) -> list[Any]:
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, (int, float)):
-        return [value + 1, value - 1] if isinstance(value, int) else [value * 1.5]
+        return [value + 1, value - 1] if isinstance(value, int) else [value * 1.5 or 1.0]
     return [f"X{value}"] if isinstance(value, str) else [b"X" + value] if isinstance(value, bytes) else []
 
 
