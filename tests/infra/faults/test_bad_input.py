@@ -101,6 +101,10 @@ def test_redis_password(desk: Desk, refused: Callable[..., Run], password: str, 
         ({"MAX_OPEN_ORDERS": 0}, ("MAX_OPEN_ORDERS='0' must be a whole number from 1 to",)),
         ({"ROUTER_KEY_PREFX": "a:"}, ("ROUTER_KEY_PREFX is not a setting: did you mean ROUTER_KEY_PREFIX?",)),
         ({"TARGET_OPEN_ORDER": 3}, ("TARGET_OPEN_ORDER ", "did you mean TARGET_OPEN_ORDERS?")),
+        (
+            {"ROUTER_REDIS_URL": "redis://10.0.0.1"},
+            ("ROUTER_REDIS_URL in router_settings", "set router_redis_url instead"),
+        ),
         ({"CANDIDATE_WINDOW_SEC": 20, "MIN_CONFIDENCE": "high"}, ("CANDIDATE_WINDOW_SEC=20", "MIN_CONFIDENCE='high'")),
     ],
 )
