@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from router.core.entry_id import order
+from router.core.intent import chosen_intent, reduce_only_intent
 from router.core.outcome import Reason
-from router.core.policy import SIZE_BOOST, boosted
+from router.core.policy import SIZE_BOOST, Choice
 from router.core.signal import Ignored, Rejected, Signal, parse
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Differences that are described; more are only counted.
 MAX_DESCRIBED: Final = 1000
+#: Characters of one value in such a description.
+MAX_SHOWN: Final = 300
 #: What a reduce-only signal can have become: it skips quality gate, capacity and ranking (design: policy 8).
 _OF_REDUCE_ONLY: Final = {Reason.PUBLISHED, Reason.ID_PUBLISHED, Reason.ID_IN_WINDOW, Reason.HALTED}
 _STALE: Final = {Reason.STALE.value, Reason.STALE_AT_COMMIT.value}
@@ -73,20 +76,9 @@ class Counts(msgspec.Struct):
     read_again_as_stale: int = 0
 
 
-class _Intent(msgspec.Struct):
-    """What is compared of an intent; anybody may have written anything there."""
-
-    signal_id: Any = None
-    symbol: Any = None
-    side: Any = None
-    confidence: Any = None
-    position_size_usd: Any = None
-    quantity: Any = None
-    reduce_only: Any = None
-    rank: Any = None
-
-
-_decode_intent = msgspec.json.Decoder(_Intent).decode
+#: Of an intent what neither signal nor policy decides.
+_OF_THE_MOMENT: Final = {"timestamp", "release"}
+_decode_intent = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Comparison:
@@ -100,8 +92,10 @@ class Comparison:
         #: Where the oldest audit entry that is left begins; what lies before may have been audited and trimmed.
         self._audited_from: str | None = None
         self._decisions: dict[str, str] = {}
-        #: Time of the commit that published, by signal entry.
-        self._committed_ms: dict[str, int] = {}
+        #: Audit entry of the commit that published, by signal entry.
+        self._committed: dict[str, str] = {}
+        #: Ranks that were met, each with its audit entry: a window gives each once.
+        self._ranks: set[tuple[str, int]] = set()
         #: Stretches of the cursor, start excluded, whose entries are counted and not (all) listed.
         self._unlisted: deque[tuple[tuple[int, int], tuple[int, int]]] = deque()
         self._published: dict[str, Signal | None] = {}
@@ -132,15 +126,15 @@ class Comparison:
             self._unlisted.append(stretch)
         for entry_id, reason in decisions:
             if self._bounds.holds(entry_id):
-                self._decided(entry_id, reason, order(audit_id)[0])
+                self._decided(entry_id, reason, audit_id)
 
-    def _decided(self, entry_id: str, reason: str, commit_ms: int) -> None:
+    def _decided(self, entry_id: str, reason: str, audit_id: str) -> None:
         self.counts.decisions += 1
         before = self._decisions.get(entry_id)
         if before is None:
             self._decisions[entry_id] = reason
             if reason == Reason.PUBLISHED.value:
-                self._committed_ms[entry_id] = commit_ms
+                self._committed[entry_id] = audit_id
         elif before == Reason.PUBLISHED.value and reason in _STALE:
             self.counts.read_again_as_stale += 1  # reduce-only, and the process died before the cursor had followed
         else:
@@ -177,7 +171,7 @@ class Comparison:
         self._close_signals()
         try:
             intent = _decode_intent(fields.get(b"data", b""))
-            signal_id = str(intent.signal_id)
+            signal_id = str(intent.get("signal_id"))
             inside = self._bounds.holds(signal_id)
         except (ValueError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if self._bounds.holds(intent_id):
@@ -188,12 +182,21 @@ class Comparison:
         self.counts.intents += 1
         if signal_id in self._published:
             if (signal := self._published.pop(signal_id)) is not None:
-                for line in _contents(signal, intent, self._bounds.cap_usd):
-                    self._differs(f"intent {intent_id} of signal {signal_id}: {line}")
-            self._committed_ms.pop(signal_id)
+                self._compare(intent_id, signal, intent)
+            self._committed.pop(signal_id)
             self.counts.published += 1
         elif not self._excused(signal_id):
             self._differs(f"intent {intent_id} has no decision to publish signal {signal_id}, or is its second")
+
+    def _compare(self, intent_id: str, signal: Signal, intent: dict[str, Any]) -> None:
+        lines = _contents(signal, intent, self._bounds.cap_usd)
+        if not lines and not signal.reduce_only:
+            rank = (self._committed[signal.entry_id], intent["rank"])
+            if rank in self._ranks:
+                lines = [f"rank {rank[1]} is that of another intent of its window"]
+            self._ranks.add(rank)
+        for line in lines:
+            self._differs(f"intent {intent_id} of signal {signal.entry_id}: {line}")
 
     def _excused(self, signal_id: str) -> bool:
         """Whether an intent may lack a decision: it came after the audit was read, or before the oldest one left."""
@@ -206,8 +209,9 @@ class Comparison:
         # Of the first intent's own millisecond as many are gone as its sequence number says.
         first_ms, gone = (0, 0) if self._bounds.first_intent is None else order(self._bounds.first_intent)
         for signal_id in self._published:
-            same = self._committed_ms[signal_id] == first_ms and gone > 0
-            if same or self._committed_ms[signal_id] < first_ms:
+            committed_ms, _ = order(self._committed[signal_id])
+            same = committed_ms == first_ms and gone > 0
+            if same or committed_ms < first_ms:
                 gone -= same
                 self.counts.intents_trimmed += 1
             else:
@@ -251,19 +255,24 @@ def _kind(parsed: Signal | Rejected | Ignored) -> str:
     return "reduce-only" if parsed.reduce_only else "valid"
 
 
-def _contents(signal: Signal, intent: _Intent, cap_usd: float | None) -> list[str]:
-    """Return what of *intent* is not as *signal* and the policy have it."""
-    factor = SIZE_BOOST.get(intent.rank, 1.0) if isinstance(intent.rank, int) else 1.0
-    sizes = [signal.position_size_usd, signal.quantity]
-    if not signal.reduce_only:
-        sizes = [boosted(size, factor, cap_usd) for size in sizes]
-    wanted = {
-        "symbol": signal.symbol,
-        "side": signal.side,
-        "confidence": signal.confidence,
-        "reduce_only": signal.reduce_only,
-        "position_size_usd": sizes[0],
-        "quantity": sizes[1],
-    }
-    found = {name: getattr(intent, name) for name in wanted}
-    return [f"{name} is {found[name]!r}, not {wanted[name]!r}" for name in wanted if found[name] != wanted[name]]
+def _contents(signal: Signal, intent: dict[str, Any], cap_usd: float | None) -> list[str]:
+    """Return what of *intent* is not as the router makes it of *signal* at the rank that *intent* says."""
+    rank = intent.get("rank")
+    if signal.reduce_only:
+        text = reduce_only_intent(signal, 0, "")
+    elif type(rank) is int and rank > 0:
+        text = chosen_intent(Choice(signal, rank, SIZE_BOOST.get(rank, 1.0)), 0, "", cap_usd)
+    else:
+        return [f"rank is {_shown(rank)}, not a whole number from 1"]
+    wanted = _decode_intent(text)
+    names = [name for name in {**wanted, **intent} if name not in _OF_THE_MOMENT]
+    return [
+        f"{name if name in wanted else _shown(name)} is {_shown(intent.get(name))}, not {_shown(wanted.get(name))}"
+        for name in names
+        if intent.get(name) != wanted.get(name)
+    ]
+
+
+def _shown(value: object) -> str:
+    """Return *value* for a line; anybody may have written anything, of any length."""
+    return repr(value)[:MAX_SHOWN]

@@ -130,15 +130,35 @@ def test_a_record_that_is_there_twice_is_found(books: Books, data: st.DataObject
 
 @given(books_strategy, st.data())
 def test_an_intent_that_was_changed_is_found(books: Books, data: st.DataObject) -> None:
-    """Symbol, side, confidence, size, quantity, rank (which sets the size), direction of exit, or whose it is."""
+    """Any field but the moment and the release, one that is missing, and one too many."""
     place = data.draw(st.integers(0, len(books.intents) - 1))
     changes = [("symbol", "OTHER"), ("side", "BOTH"), ("confidence", 0.123), ("reduce_only", "yes"), ("quantity", 7.5)]
     changes += [("position_size_usd", 121.0), ("position_size_usd", None), ("signal_id", "1-1"), ("signal_id", None)]
+    changes += [(name, 7.5) for name in ("leverage", "entry_price", "stop_loss", "take_profit", "score", "size_boost")]
+    changes += [(name, "other") for name in ("action", "source", "trace_id", "correlation_id", "rank", "of_nobody")]
+    changes += [("rank", 9), ("rank", 0), ("rank", True), ("stop_loss_pct", 1), ("take_profit_pct", 1), ("score", None)]
     name, value = data.draw(st.sampled_from(changes))
     intent_id, fields = books.intents[place]
     changed = {**json.loads(fields[b"data"]), name: value}
     record = (intent_id, {b"data": json.dumps(changed).encode()})
     assert compared(replace(books, intents=[*books.intents[:place], record, *books.intents[place + 1 :]])).different
+
+
+def test_a_rank_that_two_intents_of_a_window_claim_is_found() -> None:
+    """Each fits its size by itself; one of them is not what the window decided."""
+    books = windows([[{**good, "symbol": symbol} for symbol in ("AAA", "BBB")]])
+    second = json.loads(books.intents[1][1][b"data"])
+    first = {**second, "rank": 1, "size_boost": 1.3, "position_size_usd": 65.0}
+    forged = (books.intents[1][0], {b"data": json.dumps(first).encode()})
+    (line,) = compared(replace(books, intents=[books.intents[0], forged])).differences
+    assert "rank 1 is that of another intent of its window" in line
+
+
+def test_the_moment_and_the_release_of_an_intent_are_not_compared() -> None:
+    """The audit does not know them."""
+    text = json.loads(FOUR.intents[0][1][b"data"]) | {"timestamp": "then", "release": "other"}
+    record = (FOUR.intents[0][0], {b"data": json.dumps(text).encode()})
+    assert 0 == compared(replace(FOUR, intents=[record, *FOUR.intents[1:]])).different
 
 
 @given(books_strategy, st.data())
