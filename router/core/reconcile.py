@@ -94,6 +94,8 @@ class Comparison:
         self._decisions: dict[str, str] = {}
         #: Audit entry of the commit that published, by signal entry.
         self._committed: dict[str, str] = {}
+        #: Audit entry of the oldest intent left, and how many intents its commit had published before it.
+        self._first_left: tuple[tuple[int, int], int] | None = None
         #: Ranks that were met, each with its audit entry: a window gives each once.
         self._ranks: set[tuple[str, int]] = set()
         #: Stretches of the cursor, start excluded, whose entries are counted and not (all) listed.
@@ -181,6 +183,8 @@ class Comparison:
             return
         self.counts.intents += 1
         if signal_id in self._published:
+            if intent_id == self._bounds.first_intent:
+                self._first_left = order(self._committed[signal_id]), _published_before(intent_id, intent)
             if (signal := self._published.pop(signal_id)) is not None:
                 self._compare(intent_id, signal, intent)
             self._committed.pop(signal_id)
@@ -206,12 +210,16 @@ class Comparison:
     def finish(self) -> None:
         """Say what is left over: decisions without a signal, publications without an intent."""
         self._close_signals()
-        # Of the first intent's own millisecond as many are gone as its sequence number says.
-        first_ms, gone = (0, 0) if self._bounds.first_intent is None else order(self._bounds.first_intent)
+        # An audit entry may be a millisecond younger than the intents of its commit (Redis 7.0), so its time tells less
+        # than whose it is; where that is not known, of the first intent's millisecond as many are gone as it counts.
+        first, gone = (0, 0), 0
+        if self._bounds.first_intent is not None:
+            ms, sequence = order(self._bounds.first_intent)
+            first, gone = self._first_left or ((ms, 0), sequence)
         for signal_id in self._published:
-            committed_ms, _ = order(self._committed[signal_id])
-            same = committed_ms == first_ms and gone > 0
-            if same or committed_ms < first_ms:
+            committed = order(self._committed[signal_id])
+            same = gone > 0 and (committed == first if self._first_left else committed[0] == first[0])
+            if same or committed < first:
                 gone -= same
                 self.counts.intents_trimmed += 1
             else:
@@ -271,6 +279,12 @@ def _contents(signal: Signal, intent: dict[str, Any], cap_usd: float | None) -> 
         for name in names
         if intent.get(name) != wanted.get(name)
     ]
+
+
+def _published_before(intent_id: str, intent: dict[str, Any]) -> int:
+    """Return how many intents the commit of *intent* had published before it: by rank, else by its sequence number."""
+    rank = intent.get("rank")
+    return rank - 1 if type(rank) is int else order(intent_id)[1]
 
 
 def _shown(value: object) -> str:

@@ -201,6 +201,16 @@ def test_what_was_trimmed_away_is_shown_and_no_difference() -> None:
     assert audit.compared
 
 
+def test_an_audit_entry_younger_than_its_intents_is_no_difference() -> None:
+    """Trimming took the better of two intents of a commit, whose audit entry came in the next millisecond."""
+    books = windows([[{**good, "symbol": symbol} for symbol in ("AAA", "BBB")]])
+    late = replace(books, audit=[(f"{NOW_MS + 1}-0", books.audit[0][1])], intents=books.intents[1:])
+    found = compared(late, first_intent=books.intents[1][0])
+    assert ([], 1) == (found.differences, found.counts.intents_trimmed)
+    deleted = replace(late, intents=books.intents[:1])
+    assert compared(deleted, first_intent=books.intents[0][0]).different
+
+
 def test_what_is_not_yet_decided_is_shown_and_no_difference() -> None:
     """Entries after the cursor, and those that an older router left pending."""
     later = compared(replace(FOUR, audit=FOUR.audit[:3]), cursor=FOUR.signals[5][0])
