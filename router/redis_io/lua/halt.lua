@@ -13,6 +13,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
 end
 redis.call('HSET', KEYS[1], 'reason', ARGV[1], 'who', ARGV[2], 'when', now)
 if ARGV[3] ~= '' then
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'event', 'HALT', 'reason', ARGV[1], 'who', ARGV[2])
+  -- An audit that cannot be written is told by the next commit; it must not keep a person from this.
+  redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'event', 'HALT', 'reason', ARGV[1], 'who', ARGV[2])
 end
 return {1, ARGV[1], ARGV[2], now}

@@ -12,6 +12,7 @@ local halted = redis.pcall('HMGET', KEYS[1], 'reason', 'who', 'when')
 local was_halted = redis.call('DEL', KEYS[1])
 redis.call('DEL', KEYS[2])
 if ARGV[2] ~= '' and was_halted == 1 then
-  redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[2], '*', 'event', 'RESUME', 'reason', halted[1] or '', 'who', ARGV[1])
+  -- An audit that cannot be written is told by the next commit; it must not keep a person from this.
+  redis.pcall('XADD', KEYS[4], 'MAXLEN', '~', ARGV[2], '*', 'event', 'RESUME', 'reason', halted[1] or '', 'who', ARGV[1])
 end
 return {was_halted, halted[1] or '', halted[2] or '', halted[3] or '', (trading_state(KEYS[3], KEYS[1]))}
