@@ -57,7 +57,8 @@ def mutated(random: Random, text: bytes) -> bytes:
 
 def document(random: Random) -> bytes:
     """Return a payload: a good one with odd values, absent, doubled and unknown names."""
-    pairs = [(name, json.dumps(value)) for name, value in GOOD.items() if random.randrange(40)]
+    good = {**GOOD, "confidence": random.choice([0.5, 0.75, 0.8, 0.95])}
+    pairs = [(name, json.dumps(value)) for name, value in good.items() if random.randrange(40)]
     for _ in range(random.choice([0, 0, 1, 1, 2])):
         pairs.insert(random.randint(0, len(pairs)), (random.choice([*NAMES, "other"]), random.choice(TOKENS)))
     return ("{" + ", ".join(f'"{name}": {value}' for name, value in pairs) + "}").encode()

@@ -3,34 +3,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from router.config import Settings
 from router.core.entry_id import age_ms, order
-from router.core.explain import explain
 from router.core.outcome import Outcome, Reason
-from router.core.policy import Capacity, Event, TradingState, decide, rank_key, score
-from router.core.signal import RejectCode, Rejected, Signal, parse
+from router.core.policy import Event, TradingState
+from router.core.signal import RejectCode, Rejected, Signal
 from router.core.window import Window
-
-NOW_MS = 1_000_000
-GOOD = {"symbol": "BTCUSDT", "side": "buy", "confidence": 0.8, "position_size_usd": 100}
-
-
-def entry(number: int, **changes: Any) -> tuple[bytes, list[bytes]]:
-    """An entry of this moment, whose payload is a good signal with *changes*."""
-    return f"{NOW_MS}-{number}".encode(), [b"payload", json.dumps({**GOOD, **changes}).encode()]
-
-
-def signal(number: int = 0, /, **changes: Any) -> Signal | Rejected:
-    """What becomes of it."""
-    entry_id, (name, text) = entry(number, **changes)
-    parsed = parse(entry_id.decode(), {name: text})
-    assert isinstance(parsed, (Signal, Rejected))
-    return parsed
+from tests.property.samples import NOW_MS, entry, signal
 
 
 @pytest.mark.parametrize(
@@ -139,6 +122,7 @@ def test_rejections_and_windows_have_the_names_that_people_know() -> None:
     assert codes.split() == [code.value for code in RejectCode]
     events = "HALTED CAPACITY_UNKNOWN CAPACITY_FULL LIMIT_REACHED TARGET_REACHED BEST_OF_PUBLISH"
     assert set(events.split()) == {event.value for event in Event}
+    assert ["active", "reduce", "halted"] == [state.value for state in TradingState]
 
 
 def taken(entries: list[tuple[bytes, list[bytes]]], now_s: float = 0.0, **changes: Any) -> Window:
@@ -214,25 +198,33 @@ def test_a_repeat_that_lives_beats_a_better_one_that_will_be_stale_when_the_wind
         assert {Outcome.DUPLICATE: 1} == window.outcomes
 
 
-def test_why_each_candidate_was_not_chosen() -> None:
-    """At the target: below super confidence; above, the better of the symbol, then the better of all."""
-    facts = {"a": ("A", 0.97), "b": ("A", 0.95), "c": ("B", 0.9), "d": ("C", 0.89)}
-    parsed = [signal(i, symbol=s, confidence=c, correlation_id=name) for i, (name, (s, c)) in enumerate(facts.items())]
-    ranked = [found for found in parsed if isinstance(found, Signal)]
-    decision = decide(ranked, Capacity(TradingState.ACTIVE, 3, 0), Settings())
-    expected = [Reason.PUBLISHED, Reason.SYMBOL_OUTRANKED, Reason.OUTRANKED, Reason.TARGET_REACHED]
-    assert expected == [reason for _, reason in explain(ranked, decision)]
-    assert 0.9 == decision.least
-
-
-def test_the_first_ranks_are_boosted() -> None:
-    """Rank 1 by 1.30, rank 2 by 1.10, the others not at all; bonuses of 0.02 and 0.01 make the ranks."""
-    plain, gated = signal(1, symbol="A", confidence=0.8), signal(2, symbol="B", confidence=0.785, rl_gate_pass=True)
-    known, last = signal(3, symbol="C", confidence=0.792, regime="bull"), signal(4, symbol="D", confidence=0.79)
-    ranked = sorted((s for s in (plain, gated, known, last) if isinstance(s, Signal)), key=rank_key)
-    room = Settings(max_open_orders=10, target_open_orders=10, max_new_per_cycle=4)
-    choices = decide(ranked, Capacity(TradingState.ACTIVE, 0, 0), room).choices
-    assert [("B", 1, 1.3), ("C", 2, 1.1), ("A", 3, 1.0), ("D", 4, 1.0)] == [
-        (choice.signal.symbol, choice.rank, choice.boost) for choice in choices
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"confidence": 0.75}, {"confidence": 0.7499999}, {"symbol": "B"}, {"symbol": "!"}, {"side": "hold"},
+        {"side": "HOLD"}, {"side": "sell"}, {"side": "BUY"}, {"side": "SELL"}, {"side": "Buy"}, {"reduce_only": True},
+        {"reduce_only": 1}, {"quantity": 5}, {"quantity": 2e12}, {"position_size_usd": None},
+        {"position_size_usd": None, "quantity": 5}, {"position_size_usd": 1e-6}, {"position_size_usd": 9e-7},
+        {"position_size_usd": 1e12}, {"position_size_usd": 2e12}, {"correlation_id": None}, {"trace_id": None},
+        {"correlation_id": "x" * 257}, {"trace_id": "x" * 257}, {"action": "sell"}, {"side": None, "action": "sell"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("beside", [[], [b"trace_id", b"t2"], [b"correlation_id", b"\xff"], [b"side", b"sell"]])
+def test_the_quick_way_decides_as_the_rule_does(changes: dict[str, Any], beside: list[bytes]) -> None:
+    """An entry that is not good enough, with one thing changed, after one that has taught the sieve its shape."""
+    full = {"confidence": 0.5, "trace_id": "t"}
+    entries = [
+        (i, flat + beside) for i, flat in (entry(0, **full, correlation_id="c"), entry(1, **{**full, **changes}))
     ]
-    assert [0.805, 0.802, 0.8, 0.79] == [score(choice.signal) for choice in choices]
+    quick, ruled = taken(entries), taken(entries, audit_max=10)
+    assert (quick.outcomes, quick.rejects, quick.candidates) == (ruled.outcomes, ruled.rejects, ruled.candidates)
+
+
+@pytest.mark.parametrize(("confidence", "kept"), [(0.772, True), (0.768, False)])
+def test_bonuses_may_lift_a_signal_above_the_best_32_of_its_symbol(confidence: float, kept: bool) -> None:  # noqa: FBT001
+    """What cannot be among them is passed over early, but not what its bonuses of 0.03 put there."""
+    better = {"rl_gate_pass": True, "regime": "bull", "trace_id": "t"}
+    window = taken([entry(i, confidence=0.8, trace_id="t", correlation_id=f"c{i}") for i in range(32)])
+    window.take([entry(32, confidence=confidence, correlation_id="better", **better)], NOW_MS, 0.0)
+    assert kept is ("better" in window.candidates)
+    assert (32, {Outcome.NOT_CHOSEN: 1}) == (len(window.candidates), window.outcomes)
