@@ -212,10 +212,8 @@ def test_a_repeat_that_lives_beats_a_better_one_that_will_be_stale_when_the_wind
 @pytest.mark.parametrize("beside", [[], [b"trace_id", b"t2"], [b"correlation_id", b"\xff"], [b"side", b"sell"]])
 def test_the_quick_way_decides_as_the_rule_does(changes: dict[str, Any], beside: list[bytes]) -> None:
     """An entry that is not good enough, with one thing changed, after one that has taught the sieve its shape."""
-    full = {"confidence": 0.5, "trace_id": "t"}
-    entries = [
-        (i, flat + beside) for i, flat in (entry(0, **full, correlation_id="c"), entry(1, **{**full, **changes}))
-    ]
+    full = {"confidence": 0.5, "trace_id": "t", "correlation_id": "c"}
+    entries = [(i, flat + beside) for i, flat in (entry(0, **full), entry(1, **{**full, **changes}))]
     quick, ruled = taken(entries), taken(entries, audit_max=10)
     assert (quick.outcomes, quick.rejects, quick.candidates) == (ruled.outcomes, ruled.rejects, ruled.candidates)
 
