@@ -237,3 +237,61 @@ def test_an_audit_entry_that_cannot_be_read_is_a_difference(field: bytes) -> Non
 def test_without_an_audit_nothing_is_compared() -> None:
     """No audit is not the same as no difference."""
     assert not compared(replace(FOUR, audit=[])).compared
+
+
+def audit_of(number: int, decisions: list[tuple[str, str]], **changes: str) -> Record:
+    """The audit entry of FOUR's window *number* with other *decisions*."""
+    audit_id, fields = FOUR.audit[number]
+    return audit_id, {**fields, b"decisions": json.dumps(decisions).encode(), **_bytes(changes)}
+
+
+def _bytes(texts: dict[str, str]) -> dict[bytes, bytes]:
+    return {name.encode(): text.encode() for name, text in texts.items()}
+
+
+def test_a_range_includes_both_its_ends_and_the_cursor_s_own_entry_is_decided() -> None:
+    """Ids sort by time and then by sequence."""
+    bounds = Bounds("5-1", "7-2", "6-3", pending=frozenset({"5-9"}))
+    assert [False, True, True, False] == [bounds.holds(entry_id) for entry_id in ("5-0", "5-1", "7-2", "7-3")]
+    assert [True, False, False] == [bounds.is_decided(entry_id) for entry_id in ("6-3", "6-4", "5-9")]
+
+
+@pytest.mark.parametrize(
+    ("place", "again", "different"), [(0, "stale", 0), (0, "stale_at_commit", 0), (0, "halted", 1), (1, "stale", 1)]
+)
+def test_only_what_was_published_may_be_read_again_as_stale(place: int, again: str, different: int) -> None:
+    """A reduce-only signal whose router died before the cursor had followed; anything else is decided twice."""
+    twice = (f"{NOW_MS + 9}-0", audit_of(3, [(FOUR.signals[place][0], again)])[1])
+    found = compared(replace(FOUR, audit=[*FOUR.audit, twice]))
+    assert (different, 1 - different) == (found.different, found.counts.read_again_as_stale)
+
+
+def test_a_stretch_that_is_not_listed_excuses_what_lies_in_it_and_nothing_else() -> None:
+    """Its start is excluded, its end included; what follows needs a decision again."""
+    silent = [audit_of(i, [], unlisted=str(int(i == 1))) for i in range(3)]
+    found = compared(replace(FOUR, audit=[*silent, FOUR.audit[3]], intents=FOUR.intents[3:]))
+    assert 2 == found.counts.not_listed
+    lost = [FOUR.signals[place][0] for place in (0, 1, 4, 5)]
+    assert [f"signal {entry_id} has no decision" for entry_id in lost] == found.differences
+
+
+def test_differences_are_described_up_to_a_thousand_and_values_up_to_300_characters() -> None:
+    """All are counted; whoever writes garbage fills no report."""
+    comparison = Comparison(Bounds("0-0", "9-0", "9-0"))
+    for i in range(1003):
+        comparison.audit(f"1-{i}", {b"decisions": b"{"})
+    assert (1003, 1000) == (comparison.different, len(comparison.differences))
+    (intent_id, fields), *others = FOUR.intents
+    long = {**json.loads(fields[b"data"]), "source": "x" * 1000}
+    found = compared(replace(FOUR, intents=[(intent_id, {b"data": json.dumps(long).encode()}), *others]))
+    assert [299] == [line.count("x") for line in found.differences]
+
+
+def test_whether_there_was_anything_to_compare() -> None:
+    """An empty range is compared; one whose signals or audit are gone is not, unless some of it is left."""
+    assert compared(replace(FOUR, signals=[], audit=[audit_of(0, [])], intents=[])).compared
+    before = replace(FOUR, signals=FOUR.signals[:2], audit=FOUR.audit[3:], intents=FOUR.intents[3:])
+    assert not compared(before, since=FOUR.signals[0][0], until=FOUR.signals[1][0]).compared
+    gone = replace(FOUR, signals=[], audit=FOUR.audit[:1], intents=FOUR.intents[:1])
+    assert not compared(gone, first_signal=FOUR.signals[7][0]).compared
+    assert compared(replace(FOUR, signals=FOUR.signals[7:], audit=FOUR.audit), first_signal=FOUR.signals[7][0]).compared
