@@ -120,6 +120,8 @@ test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own
 
 test: lint test-unit test-molecule ## All of it, as CI does
 
+# Hosts run the router on their distribution's Python; one that was compiled without profiles is slower.
+BENCH_PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 bench: setup $(STAMPS)/bench ## Measure speed and write docs/benchmarks.*; a quick look: ONLY=drain ROUNDS=1
 	@python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
@@ -153,7 +155,8 @@ $(STAMPS)/bench: requirements/bench.txt tests/bench/peers/three_reads.c requirem
 	@requirements/apt.sh 'cc=gcc libc6-dev'
 	@mkdir -p .cache/bench
 	@cc -O2 -Wall -Wextra -Werror -o .cache/bench/three_reads tests/bench/peers/three_reads.c
-	@python -m venv --clear .cache/bench/venv
+	@$(BENCH_PYTHON) -c 'import ensurepip' 2> /dev/null || requirements/apt.sh =python3-venv
+	@$(BENCH_PYTHON) -m venv --clear .cache/bench/venv
 	@.cache/bench/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement requirements/bench.txt
 	@touch $@

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import redis
 
+from router import __version__
 from router.config import Settings, load
 from router.errors import ConfigError, RedisUnavailableError, RouterError
 from router.redis_io.acl import naming_rights
@@ -81,6 +82,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="quantum-router %(version)s")
 def main() -> None:
     """Publish the best few trading signals per window. Settings come from the environment."""
 
@@ -88,7 +90,7 @@ def main() -> None:
 @contextlib.contextmanager
 def redis_of_environment(retries: int = 2) -> Iterator[tuple[redis.Redis, Settings, Keys]]:
     """Yield a client, the settings and the keys of this environment."""
-    settings = _settings()
+    settings = settings_of_environment()
     with contextlib.closing(connect(settings, retries)) as client:
         keys = catalogue(settings)
         try:
@@ -98,8 +100,8 @@ def redis_of_environment(retries: int = 2) -> Iterator[tuple[redis.Redis, Settin
             raise RedisUnavailableError(f"Redis at {settings.redis_url}: {explained(settings, error)}") from None
 
 
-def _settings() -> Settings:
-    """Return the settings; raise ConfigError with what is wrong with them and with the files that they name at once."""
+def settings_of_environment() -> Settings:
+    """Return the settings; raise ConfigError with what is wrong with them and, then, with the files that they name."""
     try:
         return load(os.environ)
     except ConfigError as error:

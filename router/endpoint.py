@@ -122,7 +122,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET for a known path; anything else gets its status and no words of the client's own."""
+    """Answers GET and HEAD for a known path; anything else gets its status and no words of the client's own."""
 
     server_version = "quantum-router"
     sys_version = ""
@@ -130,17 +130,20 @@ class _Handler(BaseHTTPRequestHandler):
     error_message_format = "%(code)d\n"
     error_content_type = _TEXT
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
-        page = cast("_Server", self.server).pages.get(self.path.partition("?")[0])
-        if page is None:
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        status, kind, body = page()
+        pages = cast("_Server", self.server).pages
+        page = pages.get(self.path.partition("?")[0])
+        known = f"there are {', '.join(pages)}\n".encode()
+        status, kind, body = page() if page else (HTTPStatus.NOT_FOUND, _TEXT, known)
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """Answer with *code* and its usual phrase: http.server's own messages repeat what the client sent."""

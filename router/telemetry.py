@@ -230,7 +230,11 @@ class Telemetry:
             case Event.HALTED:
                 state = seen.capacity.state.value
                 facts |= {"state": state, "by": seen.halted_by}
-                return event.value, f"🔴 HALTED state={state} by={seen.halted_by}", facts
+                line = f"🔴 HALTED state={state} by={seen.halted_by}"
+                if seen.halt_reason or seen.halt_who:
+                    facts |= {"who": seen.halt_who, "reason": seen.halt_reason}
+                    line += f" who={seen.halt_who} reason={seen.halt_reason}"
+                return event.value, line, facts
             case Event.CAPACITY_UNKNOWN:
                 line = f"🔴 CAPACITY_UNKNOWN: {self._keys.open_orders} {seen.open_orders_problem} → fail-closed"
             case Event.CAPACITY_FULL:

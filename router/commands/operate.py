@@ -149,7 +149,7 @@ def reconcile(since: str, until: str, *, as_json: bool) -> None:
             click.echo(f"and {found.different - len(found.differences)} more differences")
     if not found.compared:
         click.echo("nothing could be compared: the range is not audited any more, or never was", err=True)
-    sys.exit(1 if found.different else 0 if found.compared else 2)
+    sys.exit(2 if not found.compared else 1 if found.different else 0)
 
 
 _UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}

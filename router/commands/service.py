@@ -18,8 +18,7 @@ import msgspec
 import redis
 
 from router import __version__
-from router.cli import json_option, printing, redis_of_environment
-from router.config import load
+from router.cli import json_option, printing, redis_of_environment, settings_of_environment
 from router.errors import ConfigError, RedisUnavailableError, RouterError
 from router.failures import recall, remember
 from router.log import open_log
@@ -46,7 +45,7 @@ PATIENCE_S = 0.6
 def run(holder: str | None, release: str) -> None:
     """Run the service until SIGTERM."""
     stopping = _stop_on_signals()
-    settings = load(os.environ)
+    settings = settings_of_environment()
     telemetry = Telemetry(open_log(settings.log_format, os.environ), settings, catalogue(settings))
     manager = ServiceManager(os.environ)
     name = holder or f"{socket.gethostname()}/pid-{os.getpid()}"
@@ -99,7 +98,7 @@ def acl(user: str, role: str, *, as_file: bool) -> None:
     from router.redis_io.acl import users  # noqa: PLC0415 - the service starts quicker without it
     from router.redis_io.rights import deployment, service  # noqa: PLC0415
 
-    settings = load(os.environ)
+    settings = settings_of_environment()
     name = user or parse(settings.redis_url).user or "quantum-router"
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
         raise click.UsageError("--user must be 1 to 64 letters, digits and ._-")

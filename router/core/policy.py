@@ -93,8 +93,12 @@ class Decision:
 
 def score(signal: Signal) -> float:
     """Confidence plus bonuses, rounded so that equal sums compare equal."""
-    bonus = RL_GATE_BONUS * signal.rl_gate_pass + REGIME_BONUS * signal.regime_known
-    return round(signal.confidence + bonus, 9)
+    return score_of(signal.confidence, signal.rl_gate_pass, signal.regime_known)
+
+
+def score_of(confidence: float, rl_gate_pass: bool, regime_known: bool) -> float:  # noqa: FBT001 - as `bonuses` has them
+    """Return the score of a signal with these attributes, before it is made."""
+    return round(confidence + RL_GATE_BONUS * rl_gate_pass + REGIME_BONUS * regime_known, 9)
 
 
 #: Sorts best first.

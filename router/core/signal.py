@@ -131,7 +131,9 @@ def parse(entry_id: str, fields: Mapping[bytes, bytes]) -> Signal | Rejected | I
         attributes = _checked(_raw(fields))
     except _InvalidError as error:
         detail = str(error).encode("ascii", "backslashreplace").decode()
-        return Rejected(entry_id, error.code, detail[:MAX_DETAIL_LENGTH])
+        if len(detail) > MAX_DETAIL_LENGTH:
+            detail = f"{detail[: MAX_DETAIL_LENGTH - 3]}..."
+        return Rejected(entry_id, error.code, detail)
     return Ignored(entry_id) if attributes is None else signal_of(entry_id, attributes)
 
 
@@ -139,14 +141,15 @@ def signal_of(entry_id: str, attributes: Attributes) -> Signal:
     """Return the signal of valid *attributes* that are no hold."""
     a = attributes
     trace_id, correlation_id = identifier(a.trace_id), identifier(a.correlation_id)
+    rl_gate_pass, regime_known = bonuses(a)
     return Signal(
         entry_id=entry_id,
         symbol=a.symbol.upper(),
         side=a.side.upper(),
         confidence=a.confidence,
         reduce_only=bool(a.reduce_only),
-        rl_gate_pass=bool(a.rl_gate_pass),
-        regime_known=a.regime is not None and regime_is_known(a.regime),
+        rl_gate_pass=rl_gate_pass,
+        regime_known=regime_known,
         dedup_id=correlation_id or trace_id or entry_id,
         trace_id=trace_id,
         correlation_id=correlation_id,
@@ -159,6 +162,12 @@ def signal_of(entry_id: str, attributes: Attributes) -> Signal:
         stop_loss_pct=a.stop_loss_pct,
         take_profit_pct=a.take_profit_pct,
     )
+
+
+def bonuses(attributes: Attributes) -> tuple[bool, bool]:
+    """Return whether the signal passed the producer's gate, and whether its market regime is known."""
+    regime = attributes.regime
+    return bool(attributes.rl_gate_pass), regime is not None and regime_is_known(regime)
 
 
 def is_symbol(text: str) -> bool:

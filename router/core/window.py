@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from router.core.entry_id import age_ms
 from router.core.outcome import Outcome, Reason
-from router.core.policy import Rank, rank_key, score
+from router.core.policy import Rank, rank_key
 from router.core.quick import Sieve
 from router.core.signal import Ignored, RejectCode, Rejected, Signal, parse, signal_of
 
@@ -57,9 +57,8 @@ class Window:
         self.decisions: list[tuple[str, str]] | None = [] if settings.audit_max else None
         #: Decisions beyond those that are listed.
         self.unlisted = 0
-        #: The candidates of each symbol, best first, and the score of the worst where no more are kept.
+        #: The candidates of each symbol, best first; where no more are kept the worst is the floor in the sieve.
         self._rankings: dict[str, list[tuple[Rank, Signal]]] = {}
-        self._floors: dict[str, float] = {}
         self._sieve = Sieve(settings.min_confidence)
         self._settings = settings
 
@@ -111,7 +110,7 @@ class Window:
             signal = self.candidates.pop(dedup_id)
             ranking = self._rankings[signal.symbol]
             del ranking[bisect_left(ranking, (rank_key(signal), signal))]
-            self._floors.pop(signal.symbol, None)
+            self._sieve.drop_floor(signal.symbol)
             self.settle(signal.entry_id, reason)
 
     def expire(self, now_ms: int) -> None:
@@ -129,7 +128,7 @@ class Window:
 
     def _take_quickly(self, entries: Sequence[Entry], now_ms: int, now_s: float) -> list[Signal]:
         """Sort entries that are neither stale nor audited; most are not good enough, and those cost least."""
-        through, passed_over = self._sieve.sift(entries, self._floors)
+        through, passed_over = self._sieve.sift(entries)
         if passed_over:
             self.outcomes[Outcome.NOT_CHOSEN] += passed_over
         reduce_only = []
@@ -172,7 +171,8 @@ class Window:
         """Keep the best 32 of a symbol, and the best of an id; one soon to be stale only for want of another."""
         if self.opened_s is None:
             self.opened_s = now_s
-        if score(signal) < self._floors.get(signal.symbol, 0.0):
+        rank = rank_key(signal)
+        if -rank[0] < self._sieve.floors.get(signal.symbol, 0.0):
             self.settle(signal.entry_id, Reason.CROWDED_OUT)
             return
         known = self.candidates.get(signal.dedup_id)
@@ -182,18 +182,18 @@ class Window:
                 self.settle(signal.entry_id, Reason.ID_IN_WINDOW)
                 return
             self.drop([known.dedup_id], Reason.ID_IN_WINDOW)
-        self._keep(signal)
+        self._keep(signal, rank)
 
-    def _keep(self, signal: Signal) -> None:
+    def _keep(self, signal: Signal, rank: Rank) -> None:
         self.candidates[signal.dedup_id] = signal
         ranking = self._rankings.setdefault(signal.symbol, [])
-        insort(ranking, (rank_key(signal), signal))
+        insort(ranking, (rank, signal))
         if len(ranking) > MAX_PER_SYMBOL:
             worst = ranking.pop()[1]
             del self.candidates[worst.dedup_id]
             self.settle(worst.entry_id, Reason.CROWDED_OUT)
         if len(ranking) == MAX_PER_SYMBOL:
-            self._floors[signal.symbol] = score(ranking[-1][1])
+            self._sieve.raise_floor(signal.symbol, -ranking[-1][0][0])
         if len(self._rankings) > 2 * MAX_SYMBOLS:
             self.close()
 

@@ -47,7 +47,8 @@ class Standby:
 class Observation:
     """One instant of Redis: its time, and the capacity; *open_orders_text* is what the key holds when that is a count.
 
-    *open_orders_problem* says in a word or two why it is none, *halted_by* which key halts or reduces.
+    *open_orders_problem* says in a word or two why it is none, *halted_by* which key halts or reduces;
+    *halt_reason* and *halt_who* are what a halt of ours says of itself.
     *lag* is how many entries follow our cursor (None: Redis cannot tell), *pending* how many an older router left (None
     without our group).
     """
@@ -59,6 +60,8 @@ class Observation:
     capacity: Capacity
     lag: int | None = None
     pending: int | None = None
+    halt_reason: str = ""
+    halt_who: str = ""
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -158,7 +161,7 @@ class Scripts:
         keys = self._keys
         limited = "" if self._settings.max_intents_per_hour is None else "1"
         in_flight_ms = int(self._settings.inflight_ttl_s * 1000)
-        now_ms, state, said_by, in_flight, text, lag, pending, hour = self._observe(
+        now_ms, state, said_by, in_flight, text, lag, pending, hour, *halt = self._observe(
             keys=[keys.kill, keys.halt, keys.open_orders, keys.inflight, keys.intents, keys.signals, keys.recent],
             args=[self._settings.execution_group, in_flight_ms, self._settings.group, limited],
         )
@@ -166,7 +169,8 @@ class Scripts:
         problem = "missing" if text is None else "" if count is not None else "not a count"
         open_orders = int(count) if count is not None else None
         capacity = Capacity(TradingState(state.decode()), open_orders, int(in_flight), int(hour))
-        return Observation(int(now_ms), count, problem, said_by.decode(), capacity, lag, pending)
+        reason, who = (fact.decode("utf-8", "replace") for fact in halt)
+        return Observation(int(now_ms), count, problem, said_by.decode(), capacity, lag, pending, reason, who)
 
     def published(self, signals: list[Signal]) -> list[tuple[Signal, bool]]:
         """Return those of *signals* whose id is known as published, and whether by that very entry."""

@@ -8,22 +8,29 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
 import tempfile
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from tests.bench import choice, drain, growth, latency, memory, start
+from tests.bench.contenders import PYTHON
 from tests.bench.report import BARS, Figure, as_json, as_markdown
 from tests.bench.server import Server, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: What the interpreter of the readers is asked.
+VERSIONS: Final = """
+from importlib.metadata import version
+from platform import python_version
+print("CPython", python_version(), *(f", {name} {version(name)}" for name in ("redis", "hiredis", "msgspec")), sep="")
+"""
 DOCS: Final = Path(__file__).parents[2] / "docs"
 #: Part -> (what measures it, rounds of a full run).
 PARTS: Final[dict[str, tuple[Callable[[Server, int], list[Figure]], int]]] = {
@@ -68,12 +75,12 @@ def _machine(server: Server) -> str:
     """Return what the figures depend on."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     models = re.findall(r"^model name\s*: (.+)$", cpuinfo, re.MULTILINE) or [platform.machine()]
-    packages = ", ".join(f"{name} {version(name)}" for name in ("redis", "hiredis", "msgspec"))
+    packages = subprocess.run([PYTHON, "-c", VERSIONS], capture_output=True, text=True, check=True).stdout.strip()
     memory_gb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
     return (
         f"{len(os.sched_getaffinity(0))} x {models[0]}, {memory_gb} GB, "
         f"Linux {platform.release()}, Redis {server.client.info('server')['redis_version']} without persistence, "
-        f"CPython {platform.python_version()}, {packages}; {datetime.now(timezone.utc):%Y-%m-%d}"
+        f"{packages}; {datetime.now(timezone.utc):%Y-%m-%d}"
     )
 
 

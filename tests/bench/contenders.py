@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT: Final = Path(__file__).parents[2]
-#: What `make bench` built: the peers' own environment and the C client.
+#: What `make bench` built: the environment of everybody who is measured, and the C client.
 BUILT: Final = ROOT / ".cache/bench"
-PEER_PYTHON: Final = str(BUILT / "venv/bin/python")
+PYTHON: Final = str(BUILT / "venv/bin/python")
 #: Signals of the backlog that is drained.
-BACKLOG: Final = 2_000_000
+BACKLOG: Final = 3_000_000
 #: Nothing grows stale while it waits, and windows are as short as the bar says.
 FRESH: Final = {
     "CANDIDATE_WINDOW_SEC": "0.25",
@@ -45,12 +44,12 @@ class Contender:
     signals: int = BACKLOG
 
 
-def peer(module: str, python: str = PEER_PYTHON) -> tuple[str, ...]:
+def peer(module: str) -> tuple[str, ...]:
     """Return the command that runs a peer written in Python."""
-    return python, "-m", f"tests.bench.peers.{module}"
+    return PYTHON, "-m", f"tests.bench.peers.{module}"
 
 
-RAW_LOOP: Final = Contender("raw hiredis loop", peer("raw_loop", sys.executable))
+RAW_LOOP: Final = Contender("raw hiredis loop", peer("raw_loop"))
 PEERS: Final = (
     Contender("C client with three reads in flight", (str(BUILT / "three_reads"),)),
     Contender("FastStream batch subscriber", peer("faststream_batch"), 100_000),
@@ -121,10 +120,10 @@ def started(command: Sequence[str], environ: Mapping[str, str], within_s: float 
 
 
 @contextlib.contextmanager
-def router(server: Server, settings: Mapping[str, str], python: str = sys.executable) -> Iterator[Started]:
+def router(server: Server, settings: Mapping[str, str]) -> Iterator[Started]:
     """Run the router as its service does, from READY on, with *settings*."""
     environ = {"ROUTER_LOG_FORMAT": "text", **settings, "ROUTER_REDIS_URL": server.url}
-    with started((python, "-m", "router", "run"), environ) as process:
+    with started((PYTHON, "-m", "router", "run"), environ) as process:
         yield process
 
 

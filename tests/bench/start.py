@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.bench.contenders import PEER_PYTHON, peer, router, started
+from tests.bench.contenders import peer, router, started
 from tests.bench.data import OPEN_ORDERS, SIGNALS, fill
 from tests.bench.report import Figure, median
 
@@ -21,9 +21,8 @@ def measure(server: Server, rounds: int) -> list[Figure]:
     """Start the router with no, 67,448 and 1,000,000 stale signals before it, and import what it stands on, in turn.
 
     From the start of the process to the datagram READY=1, or for the imports (redis, hiredis, msgspec, structlog,
-    prometheus-client, click) to a datagram of the same kind right after them; both by the same interpreter and
-    environment, that of the peers. A first start of each, which writes bytecode, does not count. Before each start the
-    group is removed, so that the backlog is met anew.
+    prometheus-client, click) to a datagram of the same kind right after them. A first start of each, which writes
+    bytecode, does not count. Before each start the group is removed, so that the backlog is met anew.
     """
     for prefix, count in BACKLOGS.items():
         server.client.set(f"{prefix}{OPEN_ORDERS}", 0)
@@ -55,5 +54,5 @@ def _ready_s(server: Server, prefix: str) -> float:
     signals = f"{prefix}{SIGNALS}"
     for group in server.client.xinfo_groups(signals) if server.client.exists(signals) else []:
         server.client.xgroup_destroy(signals, group["name"])
-    with router(server, {"ROUTER_KEY_PREFIX": prefix}, PEER_PYTHON) as process:
+    with router(server, {"ROUTER_KEY_PREFIX": prefix}) as process:
         return process.ready_s - process.started_s

@@ -46,11 +46,12 @@ def test_a_halt_takes_effect_within_one_window_and_ends_with_resume(
     """From the moment the command returns nothing is published; after resume the next window is."""
     router = start_router()
     router.wait_for("ACTIVE")
-    halted = command("halt", "--reason", "fat finger")
+    halted = command("halt", "--reason", "fat finger", SUDO_USER="alice")
     assert (0, "") == (halted.returncode, halted.stderr)
     market.burst()
     market.signal("EXIT", 0.9, reduce_only=True)
-    router.wait_for("HALTED", scope="window")
+    line = router.wait_for("HALTED", scope="window")
+    assert ("alice", "fat finger") == (line["WHO"].partition("@")[0], line["REASON"])
     market.audit()
     assert not market.intents
     assert command("resume").stdout.startswith("resumed; was halted by ")

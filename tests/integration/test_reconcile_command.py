@@ -122,8 +122,9 @@ def test_a_record_that_does_not_fit_is_named_and_fails(
 
 
 def test_a_range_that_was_never_audited_cannot_be_compared(market: Any, reconcile: Reconcile) -> None:
-    """Exit 2 says that silence is no proof."""
+    """Exit 2 says that silence is no proof, and that an older router's intents are no difference."""
     market.signal()
+    market.client.xadd(INTENTS, {"data": '{"symbol":"LEGACY"}'})
     done = reconcile()
     assert 2 == done.returncode
     assert "nothing could be compared" in done.stderr

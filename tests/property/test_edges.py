@@ -54,6 +54,10 @@ def test_a_detail_is_cut_at_80_characters() -> None:
     rejected = signal(symbol="\N{SNOWMAN}" * 300)
     assert isinstance(rejected, Rejected)
     assert 80 == len(rejected.detail)
+    assert rejected.detail.endswith("...")
+    whole = signal(symbol="?")
+    assert isinstance(whole, Rejected)
+    assert not whole.detail.endswith("...")
 
 
 @pytest.mark.parametrize("value", [True, 1, 1.0, "true", "TRUE", "1", "yes", "Yes"])

@@ -27,7 +27,7 @@ HOSTILE = st.text(st.characters(codec="utf-8")) | st.sampled_from([NASTY, NASTY 
 
 def tell_everything(telemetry: Telemetry, text: str) -> None:
     """Put *text* wherever somebody else's text may come to."""
-    seen = Observation(1, None, text, text, Capacity(TradingState.HALTED, None, 0), None, None)
+    seen = Observation(1, None, text, text, Capacity(TradingState.HALTED, None, 0), None, None, text, text)
     telemetry.standby(text)
     telemetry.active(text, text, text)
     telemetry.redis_unavailable(text, 0.0)

@@ -176,13 +176,15 @@ def check_agreement(fields: dict[bytes, bytes]) -> bool:
     flat = [text for pair in fields.items() for text in pair]
     ruled = parse("1-1", fields)
     sieve, knew = Sieve(min_confidence=0.5), True
-    for floors in ({}, {"BTCUSDT": 0.9, "btcusdt": 0.9}):  # the second time it remembers the fields
-        through, passed_over = sieve.sift([(b"1-1", flat)], floors)
+    for floor in (0.0, 0.9, 0.0, 0.9):  # the second time it remembers the fields
+        for symbol in ("BTCUSDT", "btcusdt"):
+            sieve.raise_floor(symbol, floor) if floor else sieve.drop_floor(symbol)
+        through, passed_over = sieve.sift([(b"1-1", flat)])
         assert 1 == len(through) + passed_over
         if passed_over:
             assert isinstance(ruled, Signal)
             assert not ruled.reduce_only
-            assert ruled.confidence < 0.5 or score(ruled) < floors[ruled.symbol]
+            assert ruled.confidence < 0.5 or score(ruled) < floor
         elif (attributes := through[0][2]) is None:
             knew = False
         elif attributes.side in {"hold", "HOLD"}:

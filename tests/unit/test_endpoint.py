@@ -78,6 +78,7 @@ def test_every_label_set_is_there_from_the_start(port: int) -> None:
         ("GET", "/", 404),
         ("GET", "/metrics/../etc/passwd", 404),
         ("GET", "/metrics?x=1", 200),
+        ("HEAD", "/healthz", 200),
         ("POST", "/metrics", 501),
         ("BREW", "/metrics", 501),
         ("GET", "/" + "x" * 70_000, 414),

@@ -18,3 +18,12 @@ def test_a_name_that_does_not_print_is_a_usage_error(option: str, text: bytes) -
     assert (64, "") == (refused.returncode, refused.stdout)
     assert f"Invalid value for '{option}': must be 1 to 200 characters that print" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_version_is_told_as_an_option_too() -> None:
+    """In the same words as the command."""
+    option, command = (
+        subprocess.run([sys.executable, "-m", "router", word], capture_output=True, text=True, timeout=20, check=True)
+        for word in ("--version", "version")
+    )
+    assert command.stdout == option.stdout

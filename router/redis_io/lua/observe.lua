@@ -3,15 +3,15 @@
 -- last hour; and how far behind we are.
 --
 -- KEYS[1] kill         string  read
--- KEYS[2] halt         hash    read
+-- KEYS[2] halt         hash    {reason, who} read
 -- KEYS[3] open_orders  string  read
 -- KEYS[4] inflight     set     of intent ids; those that execution has dealt with are removed
 -- KEYS[5] intents      stream  its execution group is read
 -- KEYS[6] signals      stream  our group is read
 -- KEYS[7] recent       zset    read with a limit per hour
 -- ARGV    execution group, in-flight TTL in ms, our group, '1' with a limit per hour
--- Reply   {time_ms, state, key that says so, in_flight, open_orders or nil, lag or nil, pending or nil, intents of the hour};
---         an error when a key is of another type
+-- Reply   {time_ms, state, key that says so, in_flight, open_orders or nil, lag or nil, pending or nil, intents of the hour,
+--         reason and who of a halt of ours ('' when it says none)}; an error when a key is of another type
 --
 -- An intent is in flight until execution acknowledges it. One that was delivered falls out after the TTL; one that was
 -- never delivered stays unless it was trimmed away. Without an execution group nothing is in flight.
@@ -47,8 +47,10 @@ local wrong = wrong_type({
 })
 if wrong then return redis.error_reply(wrong) end
 local state, said_by = trading_state(KEYS[1], KEYS[2])
+local halt = said_by == KEYS[2] and redis.pcall('HMGET', KEYS[2], 'reason', 'who') or {}
 local ours = group_of(KEYS[6], ARGV[3]) or {}
 local hour = limited and intents_of_the_hour(KEYS[7]) or 0
 return {
   whole(now_ms()), state, said_by, count_in_flight(), text_of(KEYS[3]), ours['lag'] or false, ours['pending'] or false, hour,
+  halt[1] or '', halt[2] or '',
 }

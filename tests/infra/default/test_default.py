@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.infra.conftest import eventually
+
 if TYPE_CHECKING:
     from tests.infra.conftest import Desk, Playbooks
 
 UNIT = "quantum-ai-strategy-router.service"
+#: As in the settings of all scenarios.
+METRICS = "http://127.0.0.1:9108"
 #: As in this scenario's molecule.yml.
 PASSWORD = "planted-s3cret"
 #: Debian's own redis-server has 1.2; less is better.
@@ -139,6 +143,31 @@ def test_router_command_of_the_host(desk: Desk) -> None:
         asked.rc,
         asked.stderr.strip(),
     )
+
+
+def test_metrics_and_readiness_of_the_deployed_unit(desk: Desk) -> None:
+    """They name the release that runs, and the reason of a restart is counted over it; systemd shows the state."""
+    assert "active" == desk.run(f"curl --silent --fail {METRICS}/readyz")
+    release = desk.run("readlink /opt/quantum-router/current").rpartition("/")[2]
+    assert f'release="{release}"' in desk.run(f"curl --silent --fail {METRICS}/metrics")
+    assert "active: " in desk.run(f"systemctl show --property=StatusText --value {UNIT}")
+    before = desk.runs()["MainPID"]
+    desk.redis("DEL", "quantum:router:lease")
+    fenced = f"curl --silent {METRICS}/metrics | grep '^quantum_router_failures_total{{exit_code=\"75\"}} 1.0'"
+    assert eventually(lambda: desk.host.run(fenced).rc == 0)
+    assert before != desk.runs()["MainPID"]
+    assert "active" == eventually(lambda: desk.host.run(f"curl --silent --fail {METRICS}/readyz").stdout.strip())
+
+
+def test_monitoring_is_installed_once(desk: Desk, playbooks: Playbooks) -> None:
+    """Over SSH, where neither Prometheus nor Grafana runs yet: rules and dashboard wait for them."""
+    first = playbooks.run("quantum.router.monitoring", monitoring_prometheus_config="")
+    again = playbooks.run("quantum.router.monitoring", monitoring_prometheus_config="")
+    assert (0, 0) == (first.code, again.code)
+    assert re.search(r"^quantum-molecule-default .*changed=[1-9]", first.output, re.MULTILINE)
+    assert re.search(r"^quantum-molecule-default .*changed=0 ", again.output, re.MULTILINE)
+    assert desk.host.file("/etc/prometheus/rules/quantum-router.rules.yml").exists
+    assert desk.host.file("/var/lib/grafana/dashboards/quantum-router.json").exists
 
 
 def test_password_is_nowhere_but_in_its_file(desk: Desk, playbooks: Playbooks) -> None:
