@@ -156,7 +156,7 @@ def test_metrics_and_readiness_of_the_deployed_unit(desk: Desk) -> None:
     fenced = f"curl --silent {METRICS}/metrics | grep '^quantum_router_failures_total{{exit_code=\"75\"}} 1.0'"
     assert eventually(lambda: desk.host.run(fenced).rc == 0)
     assert before != desk.runs()["MainPID"]
-    assert "active" == eventually(lambda: desk.host.run(f"curl --silent --fail {METRICS}/readyz").stdout.strip())
+    assert eventually(lambda: desk.host.run(f"curl --silent --fail {METRICS}/readyz").stdout == "active\n")
 
 
 def test_monitoring_is_installed_once(desk: Desk, playbooks: Playbooks) -> None:
