@@ -35,7 +35,7 @@ DOCS: Final = Path(__file__).parents[2] / "docs"
 #: Part -> (what measures it, rounds of a full run).
 PARTS: Final[dict[str, tuple[Callable[[Server, int], list[Figure]], int]]] = {
     "drain": (drain.measure, 9),
-    "peers": (drain.measure_peers, 9),
+    "peers": (drain.measure_peers, 7),
     "latency": (latency.measure, 5),
     "start": (start.measure, 9),
     "memory": (memory.measure, 1),

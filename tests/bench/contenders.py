@@ -141,7 +141,9 @@ def _inherited() -> dict[str, str]:
 def _ready(manager: socket.socket, process: subprocess.Popen[bytes], deadline_s: float) -> float | None:
     """Wait for READY=1 and return when it came, None when it did not."""
     manager.settimeout(0.1)
-    while time.monotonic() < deadline_s and process.poll() is None:
+    ended = False
+    while time.monotonic() < deadline_s and not ended:
+        ended = process.poll() is not None  # asked first: its last words count when it is brief
         with contextlib.suppress(TimeoutError):
             if b"READY=1" in manager.recv(4096).split(b"\n"):
                 return time.monotonic()

@@ -32,6 +32,11 @@ def measure(server: Server, rounds: int) -> list[Figure]:
     one round. Redis has one core, whoever reads has the other. All Python runs on the distribution's interpreter where
     there is one, as on a host: one compiled without profiles takes a fifth longer. Beyond the bar, 2.0 is the goal.
 
+    A profile (a sample each millisecond of processor time) gives 51 % to the sieve, half of that to the one typed
+    decode that validates all attributes, 22 % to the reply's parse and the socket, 9 % to keeping each symbol's best
+    and 6 % to freeing what was read; commits, clock and lease share the rest. Validated attribute by attribute, as the
+    rule in `router/core/signal.py` does, the same path made about 45,000 signals a second.
+
     The raw loop is `tests/bench/peers/raw_loop.py`: XREADGROUP COUNT 1000 with one read in flight, the acknowledgement
     and the next read in one write, sent before the reply that came is sorted.
     """
