@@ -38,6 +38,7 @@ MODULES: Final = {
     "snapshot": "proof",
     "soak": "proof",
     "judge": "proof",
+    "drill": "drill",
 }
 
 #: Settings that name files.

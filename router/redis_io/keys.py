@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from router.config import Settings
+
+#: What every key of a drill begins with, whatever it is of.
+DRILL_KEYS: Final = "quantum-drill:"
 
 
 @dataclass(frozen=True)

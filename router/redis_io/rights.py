@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from router.redis_io.keys import DRILL_KEYS
 from router.redis_url import parse
 
 if TYPE_CHECKING:
@@ -103,7 +104,15 @@ def deployment(keys: Keys, settings: Settings) -> list[Right]:
         keys.safe_mode: ["GET @"],
         keys.governor("*"): ["GET @", "TTL @"],
     }
-    return service(keys, settings) + [right for key, commands in on.items() for right in _on(key, commands)]
+    rights = service(keys, settings) + [right for key, commands in on.items() for right in _on(key, commands)]
+    return rights + _of_a_drill(rights)
+
+
+def _of_a_drill(rights: list[Right]) -> list[Right]:
+    """Return *rights* on the keys of a drill, any of them on any: there is nothing to protect there from the router."""
+    pattern = f"{DRILL_KEYS}*"
+    moved = [tuple(pattern if word in right.keys else word for word in right.words) for right in rights if right.keys]
+    return [Right(words, (pattern,)) for words in dict.fromkeys(moved)]
 
 
 def types(keys: Keys) -> dict[str, str]:

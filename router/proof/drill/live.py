@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a drill touched anything behind the live prefix.
+
+Most live keys change by themselves while a drill runs: signals and intents come, execution counts, and a live router of
+ours commits, which writes lease, epoch, dedup keys, outcomes and in-flight ids. So what is compared is what nothing but
+the release in the drill, or a person, could have changed:
+
+- `kill` and `halt`: a person's. Changed within these seconds: better told and done again than taken for nothing.
+- `epoch` and the commit id in it, while nobody holds the lease: no router of ours runs, and each of ours would begin
+  there, before it may write anything else.
+- `lease`: never held under the drill's name.
+- intents and dedup keys: none for a signal of the drill; no intent of the drilled release, unless it runs there too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from router.printable import printable
+from router.proof.streams import Pages
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import redis
+
+    from router.redis_io.keys import Keys
+
+Fields = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Live:
+    """The live keys that are compared, at one moment; *now_ms* is Redis' clock. None and empty: nothing there."""
+
+    now_ms: int
+    kill: str | None
+    halt: Fields
+    epoch: Fields
+    holder: str | None
+    release: str | None
+
+
+def look(client: redis.Redis, keys: Keys) -> Live:
+    """Read the live keys that `touched` compares."""
+    seconds, microseconds = client.time()
+    holder, release = _fields(client, keys.lease, "holder", "release")
+    return Live(
+        now_ms=seconds * 1000 + microseconds // 1000,
+        kill=_text(cast("bytes | None", client.get(keys.kill))),
+        halt=_fields(client, keys.halt, "reason", "who", "when"),
+        epoch=_fields(client, keys.epoch, "epoch", "commit_id"),
+        holder=holder,
+        release=release,
+    )
+
+
+def touched(before: Live, after: Live, keys: Keys, drill_holder: str) -> str | None:
+    """Return which live key the drill may have changed between *before* and *after*; None when none did."""
+    if after.holder == drill_holder:
+        return f"the release took the live lease {keys.lease}"
+    for key, then, now in ((keys.kill, before.kill, after.kill), (keys.halt, before.halt, after.halt)):
+        if then != now:
+            return f"live key {key} changed while the drill ran: if a person did that, deploy again"
+    if before.holder is None and before.epoch != after.epoch:
+        return f"live key {keys.epoch} changed while the drill ran and no router held the lease"
+    return None
+
+
+def strays(
+    client: redis.Redis, keys: Keys, span: tuple[Live, Live], release: str, drill_ids: Collection[str]
+) -> str | None:
+    """Return what live key holds anything, since the first look of *span*, of the drill or of *release*; None for none.
+
+    *drill_ids* are the ids of the drill's signals.
+    """
+    before, after = span
+    for intent_id, fields in Pages(client, keys.intents, before.now_ms).until(after.now_ms):
+        try:
+            intent = msgspec.json.decode(fields.get(b"data", b""), type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if intent.get("correlation_id") in drill_ids or intent.get("release") == release != before.release:
+            return f"the release published the live intent {intent_id} for {printable(str(intent.get('symbol')), 40)}"
+    names = [keys.dedup(each) for each in drill_ids]
+    found = cast("list[bytes | None]", client.mget(names)) if names else []
+    return next(
+        (f"the release wrote the live key {n}" for n, v in zip(names, found, strict=True) if v is not None), None
+    )
+
+
+def _fields(client: redis.Redis, key: str, *names: str) -> Fields:
+    return tuple(_text(value) for value in cast("list[bytes | None]", client.hmget(key, list(names))))
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")
