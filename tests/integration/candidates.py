@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Releases to be drilled, as processes of this machine: the good one, and ones that are wrong in one way.
 
-`python -m tests.integration.candidates KIND run --holder ...` is such a release; a fault is code at the end of one module,
-where it takes the place of what the module has defined (as in tests/infra/bad_wheels.py, whose kinds are known here too).
+`python -m tests.integration.candidates KIND run --holder ...` is such a release. A fault is code at the end of a
+module, as in tests/infra/bad_wheels.py, whose kinds are known here too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from router.proof.drill.run import CandidateError
@@ -22,6 +21,7 @@ from tests.infra.bad_wheels import FAULTS as WHEELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 #: Kind -> (module, code).
 FAULTS = {
@@ -156,7 +156,7 @@ Publisher.close = close
 class Process:
     """A release as a process; see `router.proof.drill.run.Candidate`. *settings* are its environment file."""
 
-    start_timeout_s = 8.0
+    start_timeout_s = 4.0
 
     def __init__(self, kind: str, release: str, folder: Path, settings: Mapping[str, str]) -> None:
         self._kind = kind
@@ -168,7 +168,8 @@ class Process:
     def start(self, holder: str, environ: Mapping[str, str], lasts_s: float) -> None:
         """Start it and wait for READY=1, as systemd does."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")}
-        command = [sys.executable, "-m", "tests.integration.candidates", self._kind, "run"]
+        command = ["timeout", "--foreground", f"{lasts_s:g}"]
+        command += [sys.executable, "-m", "tests.integration.candidates", self._kind, "run"]
         command += ["--holder", holder, "--release", self._release]
         with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(f"{folder}/notify")
@@ -176,8 +177,7 @@ class Process:
             notify = {"NOTIFY_SOCKET": f"{folder}/notify"}
             with self._log.open("wb") as log:
                 self.process = subprocess.Popen(
-                    ["timeout", f"{lasts_s:g}", *command], env={**inherited, **self._settings, **environ, **notify},
-                    stderr=log,
+                    command, env={**inherited, **self._settings, **environ, **notify}, stdout=log, stderr=log,
                 )  # fmt: skip
             deadline_s = time.monotonic() + self.start_timeout_s
             while b"READY=1" not in self._message(manager):

@@ -217,3 +217,38 @@ def market(redis_server: RedisServer) -> Market:
     market = Market(redis_server.client)
     market.set_open_orders(0)
     return market
+
+
+PASSWORD = "planted-s3cret"
+#: A prefix and renamed keys, so that nothing is allowed by its usual name alone.
+RENAMED = {"ROUTER_KEY_PREFIX": "desk2:", "ROUTER_SIGNAL_STREAM": "decisions", "ROUTER_GROUP": "r2"}
+
+
+def run_router(url: str, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the router to its end."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")}
+    environment = {**inherited, **FAST, "ROUTER_REDIS_URL": url, **environ}
+    command = [sys.executable, "-m", "router", *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.fixture
+def login(redis_server: RedisServer, tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """Make the users that `router acl` prints, and return the settings of a router that logs in so."""
+    secret = tmp_path / "password"
+    secret.write_text(f"{PASSWORD}\n", encoding="utf-8")
+    admin: Any = redis_server.client
+    admin.execute_command("ACL", "SETUSER", "admin", "on", "nopass", "~*", "&*", "+@all")
+    admin.connection_pool.connection_kwargs.update(username="admin", password="any")
+    admin.connection_pool.disconnect()
+
+    def make(role: str = "service", **environ: str) -> dict[str, str]:
+        settings = {"url": f"unix://desk@{redis_server.socket}", "ROUTER_REDIS_PASSWORD_FILE": str(secret), **environ}
+        printed = run_router(settings["url"], "acl", "--for", role, **{k: v for k, v in settings.items() if k != "url"})
+        assert 0 == printed.returncode, printed.stderr
+        assert PASSWORD not in printed.stdout
+        for line in printed.stdout.splitlines():
+            admin.execute_command(*line.split())
+        return settings
+
+    return make

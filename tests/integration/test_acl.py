@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,17 +17,13 @@ from router.redis_io.acl import naming_rights
 from router.redis_io.client import connect
 from router.redis_io.keys import catalogue
 from router.redis_io.rights import deployment, rules, service
-from tests.integration.conftest import FAST, Market, eventually
+from tests.integration.conftest import PASSWORD, RENAMED, Market, eventually, run_router
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.integration.conftest import RedisServer, RouterProcess
 
-PASSWORD = "planted-s3cret"
-#: A prefix and renamed keys, so that nothing is allowed by its usual name alone.
-RENAMED = {"ROUTER_KEY_PREFIX": "desk2:", "ROUTER_SIGNAL_STREAM": "decisions", "ROUTER_GROUP": "r2"}
 DANGEROUS = """
 DEL {intents} | DEL {signals} | DEL {kill} | DEL {halt} | DEL {open_orders} | DEL {epoch} | UNLINK {intents}
 SET {kill} GO | SET {open_orders} 0 | INCR {open_orders} | GETDEL {open_orders} | SET {safe_mode} 0 | RENAME {intents} x
@@ -45,36 +38,6 @@ ACL SETUSER x on | ACL LIST | ACL WHOAMI | CLIENT KILL TYPE normal | CLIENT LIST
 SUBSCRIBE x | PUBLISH x y | REPLICAOF NO ONE | MIGRATE h 1 k 0 1 | RESTORE k 0 x | DUMP {intents} | MODULE LIST
 SLOWLOG GET | LATENCY RESET | MULTI | WAIT 0 1 | COMMAND | MEMORY USAGE {intents} | OBJECT ENCODING {intents}
 """
-
-
-def run_router(url: str, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the router to its end."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")}
-    environment = {**inherited, **FAST, "ROUTER_REDIS_URL": url, **environ}
-    command = [sys.executable, "-m", "router", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
-
-
-@pytest.fixture
-def login(redis_server: RedisServer, tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """Make the users that `router acl` prints, and return the settings of a router that logs in so."""
-    secret = tmp_path / "password"
-    secret.write_text(f"{PASSWORD}\n", encoding="utf-8")
-    admin: Any = redis_server.client
-    admin.execute_command("ACL", "SETUSER", "admin", "on", "nopass", "~*", "&*", "+@all")
-    admin.connection_pool.connection_kwargs.update(username="admin", password="any")
-    admin.connection_pool.disconnect()
-
-    def make(role: str = "service", **environ: str) -> dict[str, str]:
-        settings = {"url": f"unix://desk@{redis_server.socket}", "ROUTER_REDIS_PASSWORD_FILE": str(secret), **environ}
-        printed = run_router(settings["url"], "acl", "--for", role, **{k: v for k, v in settings.items() if k != "url"})
-        assert 0 == printed.returncode, printed.stderr
-        assert PASSWORD not in printed.stdout
-        for line in printed.stdout.splitlines():
-            admin.execute_command(*line.split())
-        return settings
-
-    return make
 
 
 def as_user(server: RedisServer) -> Any:
@@ -153,8 +116,10 @@ def test_the_deployment_s_user_may_all_that_its_commands_need(
         "resume": [[]],
         "capacity": [["--create"], ["--force", "3"], ["--add", "-1"], []],
         "snapshot": [["--unit", "none.service", "--json"]],
+        "drill": [["--deployment", "d", "--clear"]],
     }
     # `run` is the service's own, `judge` reads files alone, `soak` asks what `snapshot` and the service ask.
+    # A whole drill as that user is in test_drill.py.
     assert set(MODULES) - {"run", "judge", "soak", "reconcile"} == set(commands)
     for name, calls in commands.items():
         for words in calls:

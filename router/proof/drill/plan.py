@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -93,8 +94,9 @@ def _confidences(settings: Settings, count: int, *, with_best: bool) -> list[flo
 
 
 def _spread(low: float, high: float, count: int) -> list[float]:
-    """Return *count* numbers from *low* to below *high*, rising; fewer where there are no more, none if equal."""
-    return [value for i in range(count) if (value := low + (high - low) * i / count) < high]
+    """Return *count* numbers from *low* to below *high*, none falling; no number where the two are equal."""
+    highest = math.nextafter(high, low)
+    return [min(low + (high - low) * i / count, highest) for i in range(count)] if low < high else []
 
 
 def _signal(mark: str, name: str, place: int, confidence: float) -> dict[str, str]:

@@ -148,8 +148,8 @@ class _Drill:
         return None
 
     def _begin(self, state: State) -> list[Entry]:
-        """Set the scene and send the signals, all at once; return their entries as the stream holds them."""
-        pipeline: Any = self.client.pipeline()
+        """Set the scene and send the signals in one go; return their entries as the stream holds them."""
+        pipeline: Any = self.client.pipeline(transaction=False)
         # Each state has a whole hour's intents before it, or a low limit would leave nothing to see.
         pipeline.delete(self.keys.recent, self.keys.open_orders)
         if state.open_orders is not None:
