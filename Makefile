@@ -37,7 +37,7 @@ TARGET_UP := $(if $(filter $(LAB_INVENTORY) $(LAB_INVENTORY)/,$(INVENTORY)),lab-
 SCRIPTS := requirements/wheelhouse.py molecule/shared/lab.py $(wildcard molecule/shared/host/*.py)
 
 ##@ Deploy
-.PHONY: deploy rollback recon verify monitoring
+.PHONY: deploy rollback recon verify drill monitoring
 deploy: wheel wheelhouse $(TARGET_UP) ## Put the router on the hosts of INVENTORY, prove it, undo it if it did not help
 	@$(PLAYBOOK) site.yml $(ARGS)
 
@@ -49,6 +49,9 @@ recon: wheel wheelhouse ## Measure the router that runs now (installs only what 
 
 verify: wheel wheelhouse ## Say what on the hosts differs from what was deployed
 	@$(PLAYBOOK) quantum.router.verify $(ARGS)
+
+drill: wheel wheelhouse ## Put the release that runs through the capacity states, with no live key touched
+	@$(PLAYBOOK) quantum.router.drill $(ARGS)
 
 monitoring: $(VENV) ## Put alert rules and dashboard on the hosts of the group monitoring
 	@$(PLAYBOOK) quantum.router.monitoring $(ARGS)

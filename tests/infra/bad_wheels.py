@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a wheel that is wrong in one way out of the good one: `bad_wheels.py KIND GOOD_WHEEL BAD_WHEEL`.
 
-A fault is code at the end of one module, where it takes the place of what the module has defined.
+A fault is code at the end of one module, where it takes the place of what the module has defined. With `-when-live`
+behind its name it shows only outside of a drill, as if the release knew that it is looked at.
 """
 
 from __future__ import annotations
 
 import sys
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -54,6 +56,17 @@ router.publisher.decide = decide
     ),
 }
 
+WHEN_LIVE = "-when-live"
+
+
+def fault(kind: str) -> tuple[str, str]:
+    """Return the module that the fault *kind* is in, and the code."""
+    module, code = FAULTS[kind.removesuffix(WHEN_LIVE)]
+    if kind.endswith(WHEN_LIVE):
+        code = textwrap.indent(code.strip(), "    ")
+        code = f'import os\n\nif not os.environ.get("ROUTER_KEY_PREFIX", "").startswith("quantum-drill:"):\n{code}'
+    return module, code
+
 
 def spoil(good: Path, bad: Path, module: str, code: str) -> None:
     """Write the wheel `bad`: the wheel `good` with `code` at the end of `module`, and no digest for that one."""
@@ -69,4 +82,4 @@ def spoil(good: Path, bad: Path, module: str, code: str) -> None:
 
 
 if __name__ == "__main__":
-    spoil(Path(sys.argv[2]), Path(sys.argv[3]), *FAULTS[sys.argv[1]])
+    spoil(Path(sys.argv[2]), Path(sys.argv[3]), *fault(sys.argv[1]))

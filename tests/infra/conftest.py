@@ -136,6 +136,11 @@ class Desk:
         words = self.redis("XINFO", "STREAM", INTENTS).split()
         return int(words[words.index("entries-added") + 1])
 
+    def left_of_drills(self) -> tuple[str, str]:
+        """Keys and units that a drill has left."""
+        units = self.run("systemctl list-units --all --plain --no-legend 'quantum-router-drill-*'")
+        return self.redis("--scan", "--pattern", "'quantum-drill:*'"), units
+
     def publishes(self) -> bool:
         """Whether intents come, within a few bursts of signals."""
         before = self.intents()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -70,6 +71,66 @@ def test_judged_with_nothing_before(playbooks: Playbooks) -> None:
     assert {"reduction": "skipped"}.items() <= {c["name"]: c["status"] for c in report["criteria"]}.items()
     assert 0 == report["before"]["intents"]
     assert 0 < report["after"]["intents"]
+
+
+def test_drilled_before_activation(desk: Desk, playbooks: Playbooks) -> None:
+    """The release did in each state what the policy says; the host keeps the record and nothing else of it."""
+    report = playbooks.report
+    drill = report["drill"]
+    assert (True, None, report["release"]) == (drill["passed"], drill["problem"], drill["release"])
+    expected = [("full", 10, 0), ("target", 3, 0), ("super", 3, 1), ("below", 1, 2), ("unknown", None, 0)]
+    assert expected == [(each["name"], each["open_orders"], each["seen"]) for each in drill["states"]]
+    record = desk.run(f"cat /var/lib/quantum-router/deployments/{report['deployment']}/drill.json")
+    assert drill == json.loads(record)
+    phases = [phase["name"] for phase in report["phases"]]
+    assert phases.index("check") < phases.index("drill") < phases.index("activate")
+    assert ("", "") == desk.left_of_drills()
+
+
+def live_keys(desk: Desk) -> list[str]:
+    """What of the live keys only a person, or a router that starts, changes."""
+    lease = desk.redis("HMGET", "quantum:router:lease", "holder", "epoch", "release")
+    switches = [desk.redis("GET", "quantum:kill"), desk.redis("HGETALL", "quantum:router:halt")]
+    return [lease, desk.redis("HGET", "quantum:router:epoch", "epoch"), *switches]
+
+
+def test_drill_of_the_running_release(desk: Desk, playbooks: Playbooks) -> None:
+    """`make drill` puts what runs through the states while it runs: same process, same lease, nothing changed."""
+    before, listing, keys = desk.runs(), desk.listing(), live_keys(desk)
+    run = playbooks.run("quantum.router.drill")
+    assert 0 == run.code
+    release = desk.run("readlink /opt/quantum-router/current").rpartition("/")[2]
+    assert run.last_line.startswith(f"drilled=true release={release} seconds=")
+    assert run.last_line.endswith(" full,target,super,below,unknown host=quantum-molecule-default")
+    assert (before, listing, keys) == (desk.runs(), desk.listing(), live_keys(desk))
+    assert not re.search("^changed: ", run.output, re.MULTILINE)
+    assert ("", "") == desk.left_of_drills()
+    journal = desk.run(
+        "journalctl --unit='quantum-router-drill-*' --no-pager --output=cat --grep='CAPACITY_FULL' --lines=1"
+    )
+    assert "🔴 CAPACITY_FULL open=10 max=10" == journal
+    assert desk.publishes()
+
+
+def test_a_drill_that_is_killed_leaves_nothing(desk: Desk) -> None:
+    """After SIGKILL of the drill systemd ends the release and removes the keys, as it does when its time is up."""
+    desk.run("""
+        set -a; . /opt/quantum-router/current/environment; CREDENTIALS_DIRECTORY=/etc/quantum-router; set +a
+        python=$(ls --sort=time /opt/quantum-router/deployer/*/venv/bin/python | head -n 1)
+        dir=$(readlink -f /opt/quantum-router/current)
+        words="drill --deployment killed --release ${dir##*/} --release-dir $dir"
+        nohup $python -I -m router $words > /tmp/drill.out 2>&1 &
+        for i in $(seq 60); do
+            [ "$(redis-cli EXISTS quantum-drill:killed:quantum:router:outcomes)" = 1 ] && break
+            sleep 0.2
+        done
+        kill -KILL $!
+    """)
+    keys, unit = desk.left_of_drills()
+    assert "quantum-drill:killed:" in keys
+    assert unit.startswith("quantum-router-drill-killed.service")
+    desk.run("systemctl stop quantum-router-drill-killed.service")
+    assert ("", "") == desk.left_of_drills()
 
 
 def test_runs_now_and_after_a_reboot(desk: Desk) -> None:

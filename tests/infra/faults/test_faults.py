@@ -46,12 +46,44 @@ def test_does_not_import(
 
 
 @pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (
+            "exits-at-start",
+            ("drill: expected it to get ready within 8 s, seen: ", "the fault of this wheel: cannot start"),
+        ),
+        ("never-ready", ("drill: expected it to get ready within 8 s, seen: ", "timed out")),
+        ("silent", ("drill: open_orders 3: expected BEST_OF_PUBLISH and 1 intent (DRILLSUPER", "seen 0 intents")),
+        ("floods", ("drill: open_orders 10: expected CAPACITY_FULL and 0 intents, seen 11 intents (DRILLFULL",)),
+    ],
+)
+def test_fails_its_drill(
+    desk: Desk,
+    playbooks: Playbooks,
+    bad_wheel: Callable[[str], str],
+    legacy_state: Callable[[], State],
+    kind: str,
+    words: tuple[str, ...],
+) -> None:
+    """A release that does not start, get ready, publish, or choose stops at the drill: the old process goes on."""
+    before, pid = legacy_state(), desk.runs()["MainPID"]
+    run = playbooks.deploy(router_artifact=bad_wheel(kind))
+    report = playbooks.report
+    assert_reported(run, report, "drill", *words)
+    assert not report["rolled_back"]
+    assert not report["drill"]["passed"]
+    assert (before, pid) == (legacy_state(), desk.runs()["MainPID"])
+    assert ("", "") == desk.left_of_drills()
+    assert desk.publishes()
+
+
+@pytest.mark.parametrize(
     ("kind", "phase", "words"),
     [
-        ("exits-at-start", "activate", ("the fault of this wheel: cannot start",)),
-        ("never-ready", "activate", ("did not get ready within 8 s",)),
-        ("silent", "judge", ("nothing published, while", "eligible signals met free slots")),
-        ("floods", "judge", ("intents within 0.9 s, at most 2 allowed",)),
+        ("exits-at-start-when-live", "activate", ("the fault of this wheel: cannot start",)),
+        ("never-ready-when-live", "activate", ("did not get ready within 8 s",)),
+        ("silent-when-live", "judge", ("nothing published, while", "eligible signals met free slots")),
+        ("floods-when-live", "judge", ("intents within 0.9 s, at most 2 allowed",)),
     ],
 )
 def test_goes_back(
@@ -63,7 +95,7 @@ def test_goes_back(
     phase: str,
     words: tuple[str, ...],
 ) -> None:
-    """A release that does not start, get ready, publish, or choose is replaced by what ran before, byte for byte."""
+    """A release that does so only after its drill is replaced by what ran before, byte for byte."""
     before = legacy_state()
     run = playbooks.deploy(router_artifact=bad_wheel(kind))
     report = playbooks.report

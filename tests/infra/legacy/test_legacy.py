@@ -164,7 +164,7 @@ def test_bad_release_over_a_good_one(
 ) -> None:
     """A release that does not start gives way to the good one of ours that ran before, not to the older router."""
     before, release = desk.runs_apart_from_process(), desk.files(f"/opt/quantum-router/releases/{report['release']}")
-    bad = playbooks.deploy(router_artifact=bad_wheel("exits-at-start"))
+    bad = playbooks.deploy(router_artifact=bad_wheel("exits-at-start-when-live"))
     assert 0 != bad.code
     assert "rolled_back=true" in bad.last_line
     assert before == desk.runs_apart_from_process()

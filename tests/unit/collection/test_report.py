@@ -137,7 +137,7 @@ def test_every_report_has_the_same_fields() -> None:
         "reduction",
         "criteria",
     } <= fields
-    assert {"before", "after", "diff", "log_sample", "phases", "reason", "deployment", "capacity"} <= fields
+    assert {"before", "after", "diff", "log_sample", "phases", "reason", "deployment", "capacity", "drill"} <= fields
 
 
 def test_written_whole_with_latest(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from ansible.vars.manager import VariableManager
 
 PHASES = (
-    "preflight", "stage", "recon", "check", "backup", "activate", "soak", "judge", "confirm", "rollback", "report",
+    "preflight", "stage", "recon", "check", "drill", "backup", "activate", "soak", "judge", "confirm", "rollback",
+    "report",
 )  # fmt: skip
 """The task files that are phases; others are parts of one."""
 

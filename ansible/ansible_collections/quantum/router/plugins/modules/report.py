@@ -58,6 +58,10 @@ options:
     description: What C(router capacity --json) said.
     type: dict
     default: {}
+  drill:
+    description: What C(router drill --json) said.
+    type: dict
+    default: {}
   before:
     description: The baseline.
     type: dict
