@@ -83,7 +83,8 @@ def strays(
             intent = msgspec.json.decode(fields.get(b"data", b""), type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
-        if intent.get("correlation_id") in drill_ids or intent.get("release") == release != before.release:
+        sidelong = intent.get("release") == release and release not in {before.release, after.release}
+        if sidelong or str(intent.get("correlation_id")) in drill_ids:
             return f"the release published the live intent {intent_id} for {printable(str(intent.get('symbol')), 40)}"
     names = [keys.dedup(each) for each in drill_ids]
     found = cast("list[bytes | None]", client.mget(names)) if names else []

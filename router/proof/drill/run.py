@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
+import redis
 
 from router.errors import RouterError
 from router.proof.drill import keys as drill_keys
@@ -21,8 +22,6 @@ from router.redis_io.keys import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    import redis
 
     from router.config import Settings
     from router.core.window import Entry
@@ -72,7 +71,7 @@ class Candidate(Protocol):
         ...
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class StateResult(msgspec.Struct, frozen=True):
     """What became of one state: *expected* and *seen* are numbers of intents, *problem* says how they differ."""
 
     name: str
@@ -96,7 +95,7 @@ class Drilled(msgspec.Struct, frozen=True):
     passed: bool
     problem: str | None
     seconds: float
-    states: list[Outcome]
+    states: list[StateResult]
     settings: dict[str, str]
 
 
@@ -111,7 +110,7 @@ class _Drill:
     candidate: Candidate
     intents: list[Intent] = field(default_factory=list)
     wanted: list[Expected] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[StateResult] = field(default_factory=list)
 
     def state(self, state: State) -> str | None:
         """Put the release through *state*; return what went wrong."""
@@ -123,7 +122,7 @@ class _Drill:
         seen = self.intents[before:]
         problem = obstacle or difference(expected, seen)
         shown = (expected.event.value, len(expected.intents), len(seen), round(time.monotonic() - began_s, 2), problem)
-        self.outcomes.append(Outcome(state.name, state.open_orders, len(state.signals), *shown))
+        self.outcomes.append(StateResult(state.name, state.open_orders, len(state.signals), *shown))
         missing = state.open_orders is None
         return problem and f"open_orders {'missing' if missing else state.open_orders}: {problem}"
 
@@ -165,8 +164,7 @@ class _Drill:
         began_s = alive_s = time.monotonic()
         within_s = self.settings.window_s + PATIENCE_S
         while True:
-            gone = not self.client.exists(self.keys.signals)  # so it is when systemd has cleared up behind it
-            decided = not gone and self._cursor() == last_id
+            cursor, gone = self._cursor()
             now_s = time.monotonic()
             if gone or now_s - alive_s > _ALIVE_EVERY_S:
                 alive_s = now_s
@@ -175,15 +173,22 @@ class _Drill:
             if gone:
                 return "expected the signals to stay in their stream, seen it removed"
             self._read()
-            if decided or len(self.intents) > enough:
+            if cursor == last_id or len(self.intents) > enough:
                 return None
             if now_s - began_s > within_s:
                 return f"expected the signals to be dealt with within {within_s:g} s, seen the cursor before them"
             time.sleep(_POLL_S)
 
-    def _cursor(self) -> bytes | None:
-        groups = self.client.xinfo_groups(self.keys.signals)
-        return next((g["last-delivered-id"] for g in groups if g["name"] == self.settings.group.encode()), None)
+    def _cursor(self) -> tuple[bytes | None, bool]:
+        """Return where the release's group stands, and whether the stream is gone: removed behind one that ended."""
+        try:
+            groups = self.client.xinfo_groups(self.keys.signals)
+        except redis.ResponseError as error:
+            if "no such key" in str(error):
+                return None, True
+            raise
+        own = (g["last-delivered-id"] for g in groups if g["name"] == self.settings.group.encode())
+        return next(own, None), False
 
     def _read(self) -> None:
         """Read all intents: there are few, and one that was removed shows as well."""
