@@ -20,6 +20,7 @@ from router.proof.drill.plan import LONGEST_WINDOW_S, State, drilled, overrides,
 
 MARK = "drill-d-"
 PREFIX = "quantum-drill:d:"
+PORT = 19108
 
 
 @st.composite
@@ -41,6 +42,7 @@ def settings(draw: st.DrawFn) -> Settings:
         "ROUTER_REPEAT_LIMIT": draw(st.sampled_from(["", 1])),
         "ROUTER_STRATEGY_URL": draw(st.sampled_from(["", "http://127.0.0.1/gate"])),
         "ROUTER_MAX_POSITION_USD": draw(st.sampled_from(["", 50])),
+        "ROUTER_METRICS_LISTEN": draw(st.sampled_from(["", "[::1]:9108"])),
         "ROUTER_AUDIT_MAX": draw(st.sampled_from(["", 10])),
     }
     return load({name: repr(value) if isinstance(value, float) else str(value) for name, value in chosen.items()})
@@ -67,7 +69,7 @@ def signals(state: State) -> list[Signal]:
 
 def planned(live: Settings) -> tuple[Settings, dict[str, tuple[State, Expected]]]:
     """The drill's settings, and its states with what is expected of them."""
-    own = drilled(live, overrides(live, PREFIX))
+    own = drilled(live, overrides(live, PREFIX, PORT))
     return own, {state.name: (state, expect(state, entries(state), own, "release")) for state in plan(own, MARK)}
 
 
@@ -117,12 +119,13 @@ def test_no_signal_of_a_drill_comes_twice(live: Settings) -> None:
 @given(settings())
 def test_a_drill_changes_no_setting_that_decides(live: Settings) -> None:
     """Only keys, metrics, gate, repeats and the length of a long window are its own."""
-    own = drilled(live, overrides(live, PREFIX))
+    own = drilled(live, overrides(live, PREFIX, PORT))
     changed = {n for n, v in as_environment(own).items() if v != as_environment(live)[n]}
     allowed = {"ROUTER_KEY_PREFIX", "ROUTER_METRICS_LISTEN", "ROUTER_STRATEGY_URL", "ROUTER_REPEAT_LIMIT"}
     assert changed <= allowed | ({"CANDIDATE_WINDOW_SEC"} if live.window_s > LONGEST_WINDOW_S else set())
     assert own.window_s <= LONGEST_WINDOW_S
     assert (PREFIX, "", None) == (own.key_prefix, own.strategy_url, own.repeat_limit)
+    assert own.metrics_listen == ("127.0.0.1:19108" if live.metrics_listen else "")
 
 
 @given(settings(), st.data())
@@ -167,7 +170,7 @@ def test_the_defaults_give_the_guide_s_lines() -> None:
 def test_a_prefix_that_is_too_long_is_no_prefix() -> None:
     """What cannot be a setting is refused where it is made."""
     with pytest.raises(ConfigError, match="ROUTER_KEY_PREFIX"):
-        drilled(Settings(), overrides(Settings(), "x" * 129))
+        drilled(Settings(), overrides(Settings(), "x" * 129, PORT))
 
 
 def test_the_intent_that_is_expected_is_the_router_s_own() -> None:

@@ -36,17 +36,17 @@ class State:
     signals: tuple[dict[str, str], ...]
 
 
-def overrides(settings: Settings, prefix: str) -> dict[str, str]:
+def overrides(settings: Settings, prefix: str, free_port: int) -> dict[str, str]:
     """Return what a drill sets otherwise than the release's own *settings*, as environment; empty means the default.
 
-    Its keys stand behind *prefix*. The metrics' port is the live router's. The approval gate is the desk's: it is not
-    asked about signals that nobody made, nor may the outcome hang on it. No symbol comes twice, so that a limit on
-    repeats has nothing to limit, except that a limit of 1 would halt the release at its first intent.
+    Its keys stand behind *prefix*. Metrics, if any, are served on another port, for their own is the live router's. The
+    approval gate is the desk's: it is not asked about signals that nobody made, nor may the outcome hang on it. No
+    symbol comes twice, so a limit on repeats has nothing to limit; but one of 1 would halt the release at its first.
     """
     return {
         "ROUTER_KEY_PREFIX": prefix,
         "CANDIDATE_WINDOW_SEC": f"{min(settings.window_s, LONGEST_WINDOW_S):.15g}",
-        "ROUTER_METRICS_LISTEN": "",
+        "ROUTER_METRICS_LISTEN": f"127.0.0.1:{free_port}" if settings.metrics_listen else "",
         "ROUTER_STRATEGY_URL": "",
         "ROUTER_REPEAT_LIMIT": "",
     }

@@ -6,6 +6,7 @@ What counts is what Redis holds. The release's own words are looked at in additi
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -205,7 +206,7 @@ def drill(client: redis.Redis, settings: Settings, release: str, deployment: str
     """
     began_s = time.monotonic()
     drill_keys.refuse_live_names(settings)
-    changed = overrides(settings, drill_keys.prefix_of(deployment))
+    changed = overrides(settings, drill_keys.prefix_of(deployment), _free_port())
     own = drilled(settings, changed)
     states = plan(own, f"drill-{deployment}-")
     lasts_s = len(states) * (own.window_s + PATIENCE_S) + OVERHEAD_S
@@ -224,6 +225,13 @@ def drill(client: redis.Redis, settings: Settings, release: str, deployment: str
     problem = "; ".join(each for each in problems if each)
     seconds = round(time.monotonic() - began_s, 2)
     return Drilled(release, deployment, not problem, problem or None, seconds, under_way.outcomes, changed)
+
+
+def _free_port() -> int:
+    """Return a port of the loopback that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _through(under_way: _Drill, states: list[State], start: Callable[[], None]) -> str | None:

@@ -129,7 +129,7 @@ class TransientUnit:
         """Return what systemd says of its end and what it said last itself, in one line; "" when neither did."""
         told = [line for line in self._journal(f"UNIT={self._name}", "_PID=1").splitlines() if _END.search(line)]
         said = [line for line in self.log().splitlines() if line.strip() and not line.startswith("STOPPED:")]
-        return printable(": ".join(each[-1].strip() for each in (told, said) if each), 500)
+        return printable(": ".join(line.strip() for line in (*told[:1], *said[-1:])), 500)
 
     def _journal(self, *matches: str) -> str:
         return self._run(["journalctl", "--no-pager", "--quiet", "--all", "--output=cat", *matches], ANSWER_S).stdout

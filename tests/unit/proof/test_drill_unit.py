@@ -129,7 +129,7 @@ def test_the_command_that_clears_up_is_the_deployer_s() -> None:
         ),
         (
             {
-                "told": (0, "x: Main process exited, code=exited, status=1/FAILURE\nx: Failed.\n", ""),
+                "told": (0, "x: Main process exited, code=exited, status=1/FAILURE\nx: Failed with 'timeout'\n", ""),
                 "journalctl": (0, "Traceback\nNo module named \x1b[31mx\nSTOPPED: bye\n", ""),
             },
             r"x: Main process exited, code=exited, status=1/FAILURE: No module named \x1b[31mx",
