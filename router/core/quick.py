@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _FLAT_IDS: Final = ("trace_id", "correlation_id")
 #: Fields besides the payload that the rule would have to merge with it.
-_MERGED: Final = frozenset(name.encode() for name in NAMES if name not in _FLAT_IDS) | {b"payload"}
+_MERGED: Final = frozenset(name.encode() for name in NAMES if name not in _FLAT_IDS)
 _TRADED: Final = frozenset({"buy", "sell", "BUY", "SELL"})
 #: Symbols that are remembered as valid, before all are forgotten.
 _MAX_SYMBOLS: Final = 4096
