@@ -37,12 +37,26 @@ TARGET_UP := $(if $(filter $(LAB_INVENTORY) $(LAB_INVENTORY)/,$(INVENTORY)),lab-
 SCRIPTS := requirements/wheelhouse.py molecule/shared/lab.py $(wildcard molecule/shared/host/*.py)
 
 ##@ Deploy
-.PHONY: deploy rollback recon verify drill monitoring
+.PHONY: deploy rollback confirm freeze unfreeze history recon verify drill monitoring
 deploy: wheel wheelhouse $(TARGET_UP) ## Put the router on the hosts of INVENTORY, prove it, undo it if it did not help
 	@$(PLAYBOOK) site.yml $(ARGS)
 
-rollback: $(VENV) ## Put back what ran before
-	@$(PLAYBOOK) rollback.yml $(ARGS)
+rollback: $(VENV) ## Put back what ran before, or RELEASE=ID
+	@$(PLAYBOOK) rollback.yml $(if $(RELEASE),--extra-vars router_release_to=$(RELEASE)) $(ARGS)
+
+confirm: $(VENV) ## Keep a deployment that is held, whatever the numbers say
+	@$(PLAYBOOK) quantum.router.confirm $(ARGS)
+
+# MESSAGE reaches the playbook through the environment, whatever characters it has.
+export MESSAGE
+freeze: $(VENV) ## Refuse deployments until make unfreeze; MESSAGE='what for'
+	@$(PLAYBOOK) quantum.router.freeze $(ARGS)
+
+unfreeze: $(VENV) ## Let deployments in again
+	@$(PLAYBOOK) quantum.router.unfreeze $(ARGS)
+
+history: $(VENV) ## Deployments and rollbacks: who, when, from what to what, verdict, numbers, duration
+	@$(PLAYBOOK) quantum.router.history $(ARGS)
 
 recon: wheel wheelhouse ## Measure the router that runs now (installs only what measures)
 	@$(PLAYBOOK) quantum.router.recon $(ARGS)

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ class FakeSystemctl:
         self.calls: list[tuple[str, ...]] = []
         self.environments: list[dict[str, str]] = []
         self.fails: dict[str, Completed] = {}
+        self.timers: dict[str, tuple[str, ...]] = {}
         self.facts: dict[str, str] = {"ActiveState": "inactive", "MainPID": "0", "UnitFileState": "disabled"}
 
     def __call__(
@@ -54,13 +57,29 @@ class FakeSystemctl:
             wants = self.layout.units / "multi-user.target.wants"
             wants.mkdir(exist_ok=True)
             (wants / UNIT).symlink_to(f"/etc/systemd/system/{UNIT}")
-        if words[:2] == ("systemctl", "stop"):
+        if words[:2] == ("systemctl", "stop") and words[-1] == UNIT:
             self.facts.update(ActiveState="inactive", MainPID="0")
-        return Completed(0, "", "")
+        return self._timer(words) or Completed(0, "", "")
+
+    def _timer(self, words: tuple[str, ...]) -> Completed | None:
+        """Timers that systemd-run makes, that can be listed by a pattern, and stopped by name."""
+        if words[0] == "systemd-run":
+            name = next(word.removeprefix("--unit=") for word in words if word.startswith("--unit=")) + ".timer"
+            if name in self.timers:
+                return Completed(1, "", f"Failed to start transient timer unit: Unit {name} was already loaded\n")
+            self.timers[name] = words
+        elif words[:2] == ("systemctl", "list-units"):
+            listed = (f"{name} loaded active waiting Undo\n" for name in fnmatch.filter(self.timers, words[-1]))
+            return Completed(0, "".join(listed), "")
+        elif words[:2] == ("systemctl", "stop"):
+            for name in words[2:]:
+                self.timers.pop(name, None)
+        return None
 
     def commands(self) -> list[str]:
         """What systemctl was told, in order, without the unit's name."""
-        return [" ".join(word for word in words[1:] if word != UNIT) for words in self.calls if words[0] == "systemctl"]
+        told = [words[1:] for words in self.calls if words[0] == "systemctl" and ".timer" not in words[-1]]
+        return [" ".join(word for word in words if word != UNIT) for words in told if words[0] != "list-units"]
 
     def _show(self) -> str:
         roots = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
@@ -117,7 +136,8 @@ def systemctl(layout: Layout) -> FakeSystemctl:
 @pytest.fixture
 def host(layout: Layout, systemctl: FakeSystemctl) -> Host:
     """That host, with a clock that stands still."""
-    return Host(layout=layout, run=systemctl, now=lambda: 1e9, monotonic=lambda: 1e3, sleep=lambda _s: None, who="ann")
+    still = Host(layout=layout, run=systemctl, sleep=lambda _s: None, who="ann")
+    return replace(still, now=lambda: 1e9, monotonic=lambda: 1e3, uptime=lambda: 2e3)
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ansible_collections.quantum.router.plugins.module_utils.release import preflight, redis_probe, store, systemctl
-from ansible_collections.quantum.router.plugins.module_utils.release.activation import activate
 from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import confirm
 from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift
 from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT
 from ansible_collections.quantum.router.plugins.module_utils.release.state import State
+
+from tests.unit.release.steps import activate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -202,7 +203,7 @@ def test_systemds_answer_is_read() -> None:
 def deployed(host: Host, stage: Callable[[str], Path]) -> Path:
     """A release that runs untouched; returns its directory."""
     tree = stage(A)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     confirm(host, "d1", {})
     return tree
 

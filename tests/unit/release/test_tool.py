@@ -64,7 +64,17 @@ def test_list_tells_what_each_release_is(
     )
 
 
-@pytest.mark.parametrize("words", [[], ["explode"], ["rollback", "--to"], ["list", "--colour"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["explode"],
+        ["rollback", "--to"],
+        ["list", "--colour"],
+        ["confirm"],
+        ["extend", "--deployment=d", "--seconds=0"],
+    ],
+)
 def test_wrong_usage_is_64(layout: Layout, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A command line that makes no sense gives one line and status 64."""
     assert cli.main(words, layout) == cli.USAGE
@@ -82,11 +92,11 @@ def test_damaged_state_is_one_line(layout: Layout, capsys: pytest.CaptureFixture
 def test_changing_the_host_needs_root(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without root, confirm and rollback say what to do."""
+    """Without root, whatever changes something says what to do."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    for command in ("confirm", "rollback"):
-        assert cli.main([command], layout) == cli.FAILED
-        assert f"router-release: {command} changes the host: run it as root\n" == capsys.readouterr().err
+    for words in (["confirm", "--deployment=d1"], ["rollback"], ["freeze", "--message=x"], ["prune"], ["restore"]):
+        assert cli.main(words, layout) == cli.FAILED
+        assert f"router-release: {words[0]} changes the host: run it as root\n" == capsys.readouterr().err
 
 
 def test_nothing_to_confirm_is_told(
@@ -94,5 +104,5 @@ def test_nothing_to_confirm_is_told(
 ) -> None:
     """Confirming on a fresh host is an error with status 1."""
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert cli.main(["confirm"], layout) == cli.FAILED
-    assert "nothing to confirm: no deployment is pending" in capsys.readouterr().err
+    assert cli.main(["confirm", "--deployment=d1"], layout) == cli.FAILED
+    assert "deployment d1 is not pending: none is" in capsys.readouterr().err

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ansible_collections.quantum.router.plugins.module_utils.release import files, manifest, store
-from ansible_collections.quantum.router.plugins.module_utils.release.activation import activate
 from ansible_collections.quantum.router.plugins.module_utils.release.adoption import adopt
 from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import confirm, is_confirmed
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
@@ -18,6 +17,8 @@ from ansible_collections.quantum.router.plugins.module_utils.release.layout impo
 from ansible_collections.quantum.router.plugins.module_utils.release.rollback import rollback
 from ansible_collections.quantum.router.plugins.module_utils.release.state import State
 from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import TIMED_OUT, Completed
+
+from tests.unit.release.steps import activate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +86,7 @@ def test_there_and_back_leaves_every_byte(
     adopted, changed = adopt(host)
     assert adopted is not None
     assert changed
-    done = activate(host, A, "d1", 5)
+    done = activate(host, A, "d1")
     assert (True, adopted.id) == (done.changed, done.previous)
     assert unit_of(A) == (host.layout.units / UNIT).read_text()
     assert not list(host.layout.units.glob(f"{UNIT}.d/*.conf"))
@@ -103,7 +104,7 @@ def test_files_damaged_meanwhile_come_from_the_backup(legacy: Path, host: Host, 
     """The legacy script, changed or deleted while a release was live, is restored with mode and owner."""
     stage(A)
     adopt(host)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     legacy.unlink()
     files.aside(host.layout.units / UNIT, store.load(host.layout).known_good[0]).unlink()
     rollback(host)
@@ -165,7 +166,7 @@ def test_unit_that_did_not_start_at_boot_does_not_afterwards(
     systemctl.facts["UnitFileState"] = "disabled"
     stage(A)
     adopt(host)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     assert not link.is_symlink()
     link.symlink_to(f"/etc/systemd/system/{UNIT}")
     rollback(host)
@@ -185,7 +186,7 @@ def test_first_installation_undone_leaves_nothing(
     """Where no unit was, activation enables ours, and a rollback stops, disables and removes it."""
     stage(A)
     assert (None, False) == adopt(host)
-    done = activate(host, A, "d1", 5)
+    done = activate(host, A, "d1")
     assert (None, None) == (done.previous, done.gap_ms)
     assert "enable --quiet" in systemctl.commands()
     back = rollback(host)
@@ -200,7 +201,7 @@ def test_release_to_release_and_back(host: Host, systemctl: FakeSystemctl, stage
     stage(B)
     for release, deployment in ((A, "d1"), (B, "d2")):
         assert (None, False) == adopt(host)
-        activate(host, release, deployment, 5)
+        activate(host, release, deployment)
         confirm(host, deployment, {"verdict": "pass"})
         assert is_confirmed(store.load(host.layout), deployment)
     back = rollback(host)
@@ -216,10 +217,10 @@ def test_activating_what_runs_changes_nothing(
 ) -> None:
     """The live release asked for again is neither written nor restarted."""
     stage(A)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     confirm(host, "d1", {})
     told = systemctl.commands()
-    assert not activate(host, A, "d2", 5).changed
+    assert not activate(host, A, "d2").changed
     assert told == systemctl.commands()
 
 
@@ -228,7 +229,7 @@ def test_activation_needs_the_backup(host: Host, stage: Callable[[str], Path]) -
     """A unit that nobody backed up is not replaced, and nothing is pending."""
     stage(A)
     with pytest.raises(ReleaseError, match="is not ours and not in a backup: adopt the unit first"):
-        activate(host, A, "d1", 5)
+        activate(host, A, "d1")
     assert State() == store.load(host.layout)
 
 
@@ -247,7 +248,7 @@ def test_failed_start_says_why_and_stays_pending(
     with pytest.raises(
         ReleaseError, match=r"did not start \(result exit-code, exit status 1\): ModuleNotFoundError"
     ) as error:
-        activate(host, A, "d1", 5)
+        activate(host, A, "d1")
     assert "\n" not in str(error.value)
     pending = store.load(host.layout).pending
     assert pending is not None
@@ -262,7 +263,7 @@ def test_start_that_takes_too_long_says_so(host: Host, systemctl: FakeSystemctl,
     adopt(host)
     systemctl.fails = {"systemctl restart": Completed(TIMED_OUT, "", "")}
     with pytest.raises(ReleaseError, match="did not get ready within 5 s"):
-        activate(host, A, "d1", 5)
+        activate(host, A, "d1")
     assert 2 == systemctl.commands().count("restart")
 
 
@@ -270,7 +271,7 @@ def test_tampered_release_is_not_activated(host: Host, stage: Callable[[str], Pa
     """A staged release that was changed is refused before anything live is touched."""
     (stage(A) / "venv" / "code.py").write_text("evil")
     with pytest.raises(ReleaseError, match=r"is not what was staged \(venv/code.py has another content\)"):
-        activate(host, A, "d1", 5)
+        activate(host, A, "d1")
     assert host.layout.live() is None
 
 
@@ -278,9 +279,9 @@ def test_rollback_to_a_tampered_release_is_refused(host: Host, stage: Callable[[
     """What is not what was staged is not returned to, and the live release stays."""
     tree = stage(A)
     stage(B)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     confirm(host, "d1", {})
-    activate(host, B, "d2", 5)
+    activate(host, B, "d2")
     (tree / "environment").chmod(0o666)
     with pytest.raises(ReleaseError, match=r"environment has another mode\): choose another with --to"):
         rollback(host)
@@ -292,7 +293,7 @@ def test_rollback_to_a_tampered_backup_is_refused(host: Host, stage: Callable[[s
     """Stored bytes, or a manifest, that somebody changed are not put back."""
     stage(A)
     adopted, _changed = adopt(host)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     assert adopted is not None
     folder = host.layout.adopted / adopted.id
     stored_manifest = (folder / "manifest.json").read_text()
@@ -316,23 +317,23 @@ def test_a_release_older_than_its_password_is_started_again(
     (tree / "environment").write_text(f"{setting}=redis-password\n")
     manifest.write(tree, {"release": A})
     uses_it = setting == "ROUTER_REDIS_PASSWORD_FILE"
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     confirm(host, "d1", {})
     host.layout.password.parent.mkdir(parents=True)
     host.layout.password.write_text("new")
     os.utime(host.layout.password, (2e10, 2e10))
     pid = systemctl.facts["MainPID"]
-    assert uses_it == activate(host, A, "d2", 5).changed
+    assert uses_it == activate(host, A, "d2").changed
     assert uses_it == (pid != systemctl.facts["MainPID"])
 
 
 def test_forcing_the_count_again_is_a_deployment_that_owes_it(host: Host, stage: Callable[[str], Path]) -> None:
     """The live release with a count forced is activated afresh, so that a rollback has something to give back."""
     stage(A)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     confirm(host, "d1", {})
     assert is_confirmed(store.load(host.layout), "d2", A)
-    assert activate(host, A, "d2", 5, capacity_delta=4).changed
+    assert activate(host, A, "d2", capacity_delta=4).changed
     assert not is_confirmed(store.load(host.layout), "d2", A)
     confirm(host, "d2", {})
     assert {A: 4} == dict(store.load(host.layout).forced)
@@ -341,7 +342,7 @@ def test_forcing_the_count_again_is_a_deployment_that_owes_it(host: Host, stage:
 def test_another_deployment_is_left_alone(host: Host, stage: Callable[[str], Path]) -> None:
     """A rollback of a deployment that is not the pending one changes nothing."""
     stage(A)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     assert not rollback(host, deployment="d0").changed
     assert A == host.layout.live()
 
@@ -352,13 +353,13 @@ def test_drop_in_over_a_release_is_drift_and_not_something_to_return_to(
     """What an administrator laid over a release was never proved: a rollback returns to the release as it passed."""
     stage(A)
     stage(B)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     confirm(host, "d1", {})
     drop_in = host.layout.units / f"{UNIT}.d" / "50-more.conf"
     drop_in.parent.mkdir()
     drop_in.write_text("[Service]\nNice=5\n")
     assert (None, False) == adopt(host)
-    activate(host, B, "d2", 5)
+    activate(host, B, "d2")
     assert not drop_in.exists()
     assert A == rollback(host).target
     assert not drop_in.exists()
@@ -371,7 +372,7 @@ def test_full_disk_does_not_stop_a_rollback(
     """With no byte left to write, the legacy files come back by renames and the prepared state takes its place."""
     stage(A)
     adopt(host)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
 
     def _full(*_arguments: object, **_more: object) -> None:
         raise OSError(28, "No space left on device")
@@ -392,7 +393,7 @@ def test_service_that_does_not_stay_up_is_told(
     """A legacy router that is started and dies within two seconds is an error, though everything is back in place."""
     stage(A)
     adopted, _changed = adopt(host)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     dying = replace(host, sleep=lambda _s: systemctl.facts.update(MainPID="7"))
     with pytest.raises(ReleaseError, match=r"rolled back to legacy-.*, but .* did not start"):
         rollback(dying)
@@ -407,7 +408,7 @@ def test_stopped_legacy_unit_stays_stopped(host: Host, systemctl: FakeSystemctl,
     systemctl.facts.update(ActiveState="inactive", MainPID="0")
     stage(A)
     adopt(host)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     assert not rollback(host).active
     assert "stop" == systemctl.commands()[-1]
 
@@ -422,7 +423,7 @@ def test_forced_capacity_is_owed_until_redis_answers(
     deployer = host.layout.deployers / "0123456789ab"
     deployer.mkdir(parents=True)
     (deployer / "manifest.json").write_text("{}")
-    activate(host, A, "d1", 5, capacity_delta=7)
+    activate(host, A, "d1", capacity_delta=7)
     python = f"{deployer}/venv/bin/python"
     systemctl.fails = {python: Completed(69, "", "Redis unavailable\n")}
     (warning,) = rollback(host).warnings
@@ -430,7 +431,7 @@ def test_forced_capacity_is_owed_until_redis_answers(
     assert {A: 7} == store.load(host.layout).owed
     systemctl.fails = {}
     stage(B)
-    activate(host, B, "d2", 5)
+    activate(host, B, "d2")
     rollback(host)
     assert (python, "-I", "-m", "router", "capacity", "--add=7", "--json") == systemctl.calls[-1]
     assert {"MAX_OPEN_ORDERS": "10", "ROUTER_KEY_PREFIX": "a b"} == systemctl.environments[-1]
@@ -442,7 +443,7 @@ def test_old_releases_are_pruned(host: Host, stage: Callable[[str], Path]) -> No
     names = [f"1.0.0-{number:012x}" for number in range(6)]
     for number, name in enumerate(names):
         stage(name)
-        activate(host, name, f"d{number}", 5)
+        activate(host, name, f"d{number}")
         confirm(host, f"d{number}", {})
     assert names[1:] == host.layout.staged()
     assert tuple(names[1:]) == store.load(host.layout).known_good
@@ -463,7 +464,7 @@ def test_transitions_wait_for_each_other(host: Host) -> None:
     """While one holds the lock another gives up with a line that says so."""
     with (
         store.locked(host.layout),
-        pytest.raises(ReleaseError, match="another release transition holds"),
+        pytest.raises(ReleaseError, match="another command works on this host"),
         store.locked(host.layout, wait_s=0),
     ):
         pass
@@ -472,7 +473,7 @@ def test_transitions_wait_for_each_other(host: Host) -> None:
 def test_journal_tells_who_did_what(host: Host, stage: Callable[[str], Path]) -> None:
     """Each transition leaves one line with time, person, action, from, to, reason and deployment."""
     stage(A)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     rollback(host, reason="too quiet")
     lines = [json.loads(line) for line in (host.layout.state_dir / "journal.jsonl").read_text().splitlines()]
     assert ["activated", "rolled back"] == [line["action"] for line in lines]

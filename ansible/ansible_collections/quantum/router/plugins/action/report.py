@@ -33,6 +33,7 @@ _ARGUMENTS = frozenset(
         "dir",
         "drill",
         "failure",
+        "held_s",
         "host",
         "phases",
         "previous",
@@ -69,6 +70,7 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
     unchanged = bool(facts.get("unchanged"))
     judged = (facts.get("recorded") if unchanged else facts.get("verdict")) or {}
     failure, back = facts.get("failure") or {}, facts.get("rolled_back") or {}
+    held_s = float(facts.get("held_s") or 0)
     after = dict(facts.get("after") or {})
     return {
         "schema": SCHEMA,
@@ -78,8 +80,9 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
         "previous": None if unchanged else facts.get("previous") or None,
         "deployment": (judged if unchanged else facts).get("deployment") or None,
         "verdict": _verdict(judged, failure),
-        "reason": _reason(failure, back, facts.get("release")),
-        "rolled_back": not back.get("failed") and (bool(back.get("changed")) or _undone(back, facts.get("release"))),
+        "reason": _held(judged, held_s) or _reason(failure, back),
+        "held": held_s > 0,
+        "rolled_back": not back.get("failed") and (bool(back.get("changed")) or _undone(back)),
         "rollback_failed": bool(back.get("failed")),
         "unchanged": unchanged,
         "reduction": judged.get("reduction"),
@@ -118,6 +121,8 @@ def line(report: dict[str, Any]) -> str:
         parts.append("capacity_key=created")
     if report["unchanged"]:
         parts.append("unchanged=true")
+    if report["held"]:
+        parts.append("held=true")
     if report["rolled_back"]:
         parts.append("rolled_back=true")
     if report["reason"]:
@@ -131,18 +136,26 @@ def _verdict(judged: dict[str, Any], failure: dict[str, Any]) -> str:
     return "fail" if failure and (verdict == "pass" or not judged) else verdict
 
 
-def _undone(back: dict[str, Any], release: str | None) -> bool:
-    """Whether there was nothing left to roll back, since another release runs by now."""
-    return bool(back.get("from")) and not back.get("changed") and back["from"] != release
+def _undone(back: dict[str, Any]) -> bool:
+    """Whether there was nothing left to roll back, since the guard or a person had done so."""
+    return not back.get("changed") and bool(back.get("ended"))
 
 
-def _reason(failure: dict[str, Any], back: dict[str, Any], release: str | None) -> str | None:
+def _reason(failure: dict[str, Any], back: dict[str, Any]) -> str | None:
     reason = why(failure)
     if back.get("failed"):
         return f"ROLLBACK FAILED ({why(back)}): run router-release rollback on the host; it was to undo: {reason}"
-    if _undone(back, release):
-        return f"somebody else rolled it back meanwhile, {back['from']} runs: {reason}"
+    if _undone(back):
+        return f"{back['ended']}; here: {reason}"
     return reason or None
+
+
+def _held(judged: dict[str, Any], held_s: float) -> str | None:
+    """Return what a person has to do about a deployment that is held, None for any other."""
+    if not held_s:
+        return None
+    open_questions = [each["detail"] for each in judged.get("criteria") or [] if each["status"] == "inconclusive"]
+    return f"{'; '.join(open_questions)}: decide within {held_s:.0f} s, make confirm or make rollback"
 
 
 def write(folder: Path, report: dict[str, Any]) -> Path:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from ansible.vars.manager import VariableManager
 
 PHASES = (
-    "preflight", "stage", "recon", "check", "drill", "backup", "activate", "soak", "judge", "confirm", "rollback",
+    "preflight", "lock", "stage", "recon", "check", "drill", "backup", "activate", "soak", "judge", "confirm",
+    "rollback",
     "report",
 )  # fmt: skip
 """The task files that are phases; others are parts of one."""
@@ -74,7 +75,8 @@ def _rank(status: str) -> int:
 def gone(phases: list[dict[str, Any]]) -> str:
     """Return what is to be thought of the service of a host that went away in the last of its phases."""
     touched = any(phase["name"] in _TOUCHED and phase["status"] != "skipped" for phase in phases)
-    return "it may be half-way: run router-release status on the host" if touched else "nothing live was touched"
+    undone = "the host undoes it by itself unless it was confirmed, see router-release status there"
+    return undone if touched else "nothing live was touched"
 
 
 def failed(host: str, why: str) -> str:

@@ -39,6 +39,10 @@ options:
     description: The oldest Python that will do.
     type: str
     default: "3.10"
+  history:
+    description: Whether to tell what the journal knows of deployments and rollbacks.
+    type: bool
+    default: false
 """
 
 EXAMPLES = """
@@ -92,6 +96,11 @@ releases:
     - C(verdicts) holds what was found by id; C(capacity_owed) what Redis has not taken back yet.
   returned: always
   type: dict
+history:
+  description: Lines of a table, oldest deployment or rollback first; its head alone where there was none.
+  returned: O(history=true)
+  type: list
+  elements: str
 drift:
   description: What is no longer as the last deployment left it, one line each.
   returned: always
@@ -103,7 +112,13 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.quantum.router.plugins.module_utils.release import adoption, preflight, redis_probe, store
+from ansible_collections.quantum.router.plugins.module_utils.release import (
+    adoption,
+    history,
+    preflight,
+    redis_probe,
+    store,
+)
 from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
@@ -167,12 +182,15 @@ def main() -> None:
             "redis_url": {"type": "str", "default": "redis://127.0.0.1:6379/0"},
             "redis_password": {"type": "str", "default": "", "no_log": True},
             "min_python": {"type": "str", "default": "3.10"},
+            "history": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
-    host = Host(unit=module.params.pop("unit"))
+    host, tell = Host(unit=module.params.pop("unit")), module.params.pop("history")
     try:
         answer = _look(host, **module.params)
+        if tell:
+            answer["history"] = history.table(history.rows(store.journal(host.layout)))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or 'the host'}: {error.strerror}")
     module.exit_json(changed=False, **answer)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 module: router_release
-short_description: Stage, back up, activate, confirm and roll back releases of the quantum router
+short_description: Lock, stage, back up, activate, confirm and roll back releases of the quantum router
 version_added: 1.0.0
 author: Quantum Router maintainers (@quantum-router)
 description:
   - Moves a host from one state of its deployment to the next.
-  - Each transition is made under a lock, remembered in C(/var/lib/quantum-router/state.json), and told in
-    C(journal.jsonl) beside it.
+  - Each transition is made alone, remembered in C(/var/lib/quantum-router/state.json), and told in C(journal.jsonl)
+    beside it.
   - Needs nothing but Python 3.9 and systemd on the host.
 attributes:
   check_mode:
@@ -25,15 +25,32 @@ attributes:
 options:
   state:
     description:
-      - V(deployer) installs the virtual environment that measures and judges, and the command C(router-release).
+      - V(locked) keeps other deployments away from the host, V(unlocked) lets them in again unless the deployment is
+        pending.
+      - V(frozen) keeps all deployments away until V(unfrozen).
+      - V(deployer) installs the virtual environment that measures and judges, the command C(router-release), and the
+        units that call it at boot.
       - V(staged) builds a release beside the live one, from local files alone.
       - V(adopted) stores a unit that is not ours, byte for byte, so that it can be put back.
-      - V(activated) makes a staged release run, and waits until it says that it is ready.
-      - V(confirmed) remembers the pending release as good, and prunes old ones.
-      - V(rolled_back) returns to what ran before.
+      - V(activated) arms the guard, a timer on the host that rolls back, then makes a staged release run and waits
+        until it says that it is ready. Needs the lock.
+      - V(extended) gives a person more time to confirm or roll back; O(verdict) is kept for them.
+      - V(confirmed) disarms the guard, remembers the pending release as good, prunes old ones and gives up the lock.
+      - V(rolled_back) returns to what ran before, whoever holds the lock, and gives up that of what was undone.
     type: str
     required: true
-    choices: [deployer, staged, adopted, activated, confirmed, rolled_back]
+    choices:
+      - locked
+      - unlocked
+      - frozen
+      - unfrozen
+      - deployer
+      - staged
+      - adopted
+      - activated
+      - extended
+      - confirmed
+      - rolled_back
   unit:
     description: The systemd unit of the router.
     type: str
@@ -56,9 +73,34 @@ options:
   deployment:
     description:
       - Names one run. A pending deployment is confirmed only by its own name.
+      - With O(state=adopted), a folder for its record is made under C(/var/lib/quantum-router/deployments).
       - With O(state=rolled_back), only this deployment is rolled back, and only while it is pending; without it,
         whatever is live is.
     type: str
+  who:
+    description: Who asks, for the lock and the journal; the user on the host if empty.
+    type: str
+    default: ""
+  message:
+    description: What the host is locked or frozen for, for those who find it so.
+    type: str
+  seconds:
+    description:
+      - With O(state=locked), when the lock is over and others may take it.
+      - With O(state=activated) and O(state=extended), when the guard rolls back.
+    type: float
+  wait_s:
+    description: Seconds to wait for somebody else's deployment to end. A freeze is not waited for.
+    type: float
+    default: 0
+  by_hand:
+    description: With O(state=confirmed), whether a person decides what the numbers did not.
+    type: bool
+    default: false
+  force:
+    description: Whether O(to) may name a release that failed its proof.
+    type: bool
+    default: false
   start_timeout_s:
     description: Seconds within which the release has to say that it is ready.
     type: float
@@ -93,7 +135,8 @@ EXAMPLES = """
   quantum.router.router_release:
     state: activated
     release: 1.0.0-0123456789ab
-    deployment: 20260101T120000Z
+    deployment: 20260101T120000Z-1a2b
+    seconds: 540
   register: activated
 
 - name: Return to what ran before
@@ -103,6 +146,10 @@ EXAMPLES = """
 """
 
 RETURN = """
+waited:
+  description: Whether somebody else had the lock at first.
+  returned: O(state=locked)
+  type: bool
 venv:
   description: The deployer's virtual environment; null in check mode while its files are not on the host.
   returned: O(state=deployer)
@@ -136,6 +183,10 @@ gap_ms:
   description: How long no router was running, null when none ran before. Not in check mode.
   returned: O(state=activated)
   type: int
+ended:
+  description: How the deployment ended before this task could end it, null if it did not.
+  returned: O(state=rolled_back)
+  type: str
 pruned:
   description: Ids of the releases that were removed.
   returned: O(state=confirmed)
@@ -156,6 +207,7 @@ active:
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,15 +216,57 @@ from ansible_collections.quantum.router.plugins.module_utils.release import (
     activation,
     adoption,
     confirmation,
+    history,
+    lock,
     manifest,
     rollback,
     staging,
     store,
     tool,
 )
+from ansible_collections.quantum.router.plugins.module_utils.release.ending import too_late
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 from ansible_collections.quantum.router.plugins.module_utils.release.layout import PLACEHOLDER
+
+
+def _locked(module: AnsibleModule, host: Host) -> dict[str, Any]:
+    given = module.params
+    request = lock.Request(given["message"], given["seconds"], given["deployment"])
+    waited = False
+    try:
+        lock.check(host, request)
+    except lock.HeldError:
+        if not given["wait_s"] or module.check_mode:
+            raise
+        waited = True
+    if not module.check_mode:
+        lock.acquire(host, request, given["wait_s"])
+    return {"changed": True, "waited": waited}
+
+
+def _unlocked(module: AnsibleModule, host: Host) -> dict[str, Any]:
+    return {"changed": not module.check_mode and lock.release(host, module.params["deployment"])}
+
+
+def _frozen(module: AnsibleModule, host: Host) -> dict[str, Any]:
+    request = lock.Request(module.params["message"], None)
+    if not request.message.strip():
+        raise ReleaseError("a freeze needs a message, for those who find the host frozen: make freeze MESSAGE=...")
+    held = lock.load(host)
+    if held and (held.kind, held.message) == (lock.FREEZE, request.message):
+        return {"changed": False}
+    if module.check_mode:
+        lock.check(host, request)
+    else:
+        lock.acquire(host, request, module.params["wait_s"])
+    return {"changed": True}
+
+
+def _unfrozen(module: AnsibleModule, host: Host) -> dict[str, Any]:
+    held = lock.load(host)
+    frozen = held is not None and held.kind == lock.FREEZE
+    return {"changed": frozen if module.check_mode else lock.unfreeze(host)}
 
 
 def _deployer(module: AnsibleModule, host: Host) -> dict[str, Any]:
@@ -204,6 +298,8 @@ def _staged(module: AnsibleModule, host: Host) -> dict[str, Any]:
 
 def _adopted(module: AnsibleModule, host: Host) -> dict[str, Any]:
     adopted, changed = adoption.adopt(host, check=module.check_mode)
+    if module.params["deployment"] and not module.check_mode:
+        (host.layout.state_dir / "deployments" / module.params["deployment"]).mkdir(0o755, parents=True, exist_ok=True)
     files = [entry.path for entry in adopted.entries if entry.kind != "absent"] if adopted else []
     return {"changed": changed, "adopted": adopted.id if adopted else None, "files": files}
 
@@ -216,9 +312,16 @@ def _activated(module: AnsibleModule, host: Host) -> dict[str, Any]:
     if module.check_mode:
         changed, previous = activation.check(host, release, deployment)
         return {"changed": changed, "release": release, "previous": previous, "diff": _diff(before, after)}
-    timeout_s, delta = module.params["start_timeout_s"], module.params["capacity_delta"]
-    done = activation.activate(host, release, deployment, timeout_s, delta)
+    timeout_s, guard_s = module.params["start_timeout_s"], module.params["seconds"]
+    done = activation.activate(host, release, deployment, timeout_s, guard_s, module.params["capacity_delta"])
     return {**vars(done), "release": release, "diff": _diff(before, after)}
+
+
+def _extended(module: AnsibleModule, host: Host) -> dict[str, Any]:
+    if not module.check_mode:
+        given = module.params
+        activation.extend(host, given["deployment"], given["seconds"], given["verdict"])
+    return {"changed": True}
 
 
 def _confirmed(module: AnsibleModule, host: Host) -> dict[str, Any]:
@@ -230,7 +333,13 @@ def _confirmed(module: AnsibleModule, host: Host) -> dict[str, Any]:
         return {"changed": True, "release": release, "pruned": []}
     if state.pending and release not in (None, state.pending.release):
         raise ReleaseError(f"release {release} is not the pending one: {state.pending.release} is")
-    release, pruned = confirmation.confirm(host, deployment, module.params["verdict"])
+    verdict, by_hand = module.params["verdict"], module.params["by_hand"]
+    try:
+        release, pruned, warnings = confirmation.confirm(host, deployment, verdict, by_hand=by_hand)
+    except ReleaseError as error:
+        raise too_late(host, deployment, error) from None
+    for warning in warnings:
+        module.warn(warning)
     return {"changed": True, "release": release, "pruned": pruned}
 
 
@@ -239,7 +348,7 @@ def _rolled_back(module: AnsibleModule, host: Host) -> dict[str, Any]:
     before = _live_texts(host)
     if module.check_mode:
         state = store.load(host.layout)
-        move = rollback.plan(host, state, given["to"], given["deployment"])
+        move = rollback.plan(host, state, given["to"], given["deployment"], force=given["force"])
         if move is None:
             return {"changed": False, "from": state.live, "to": state.live, "active": host.facts().active}
         after = _texts(host, move.target)
@@ -251,11 +360,15 @@ def _rolled_back(module: AnsibleModule, host: Host) -> dict[str, Any]:
         deployment=given["deployment"],
         reason=given["reason"],
         capacity_delta=given["capacity_delta"],
+        force=given["force"],
+        verdict=given["verdict"],
     )
     for warning in done.warnings:
         module.warn(warning)
     moved = {"changed": done.changed, "from": done.origin, "to": done.target, "active": done.active}
-    return {**moved, "diff": _diff(before, _live_texts(host))}
+    late = not done.changed and given["deployment"]
+    ended = history.told(store.journal(host.layout), late) if late else None
+    return {**moved, "ended": ended, "diff": _diff(before, _live_texts(host))}
 
 
 def _live_texts(host: Host) -> dict[str, str]:
@@ -299,10 +412,15 @@ def _diff(before: dict[str, str], after: dict[str, str]) -> list[dict[str, str]]
 
 
 _TRANSITIONS = {
+    "locked": _locked,
+    "unlocked": _unlocked,
+    "frozen": _frozen,
+    "unfrozen": _unfrozen,
     "deployer": _deployer,
     "staged": _staged,
     "adopted": _adopted,
     "activated": _activated,
+    "extended": _extended,
     "confirmed": _confirmed,
     "rolled_back": _rolled_back,
 }
@@ -320,6 +438,12 @@ def main() -> None:
             "unit_text": {"type": "str"},
             "environment_text": {"type": "str"},
             "deployment": {"type": "str"},
+            "who": {"type": "str", "default": ""},
+            "message": {"type": "str"},
+            "seconds": {"type": "float"},
+            "wait_s": {"type": "float", "default": 0},
+            "by_hand": {"type": "bool", "default": False},
+            "force": {"type": "bool", "default": False},
             "start_timeout_s": {"type": "float", "default": 60},
             "capacity_delta": {"type": "int", "default": 0},
             "verdict": {"type": "dict", "default": {}},
@@ -329,13 +453,20 @@ def main() -> None:
         required_if=[
             ("state", "deployer", ("wheel", "wheelhouse")),
             ("state", "staged", ("release", "wheel", "wheelhouse", "unit_text", "environment_text")),
-            ("state", "activated", ("release", "deployment")),
+            ("state", "locked", ("deployment", "message", "seconds")),
+            ("state", "unlocked", ("deployment",)),
+            ("state", "frozen", ("message",)),
+            ("state", "activated", ("release", "deployment", "seconds")),
+            ("state", "extended", ("deployment", "seconds")),
             ("state", "confirmed", ("deployment",)),
         ],
         supports_check_mode=True,
     )
+    host = Host(unit=module.params["unit"])
+    if module.params["who"]:
+        host = replace(host, who=module.params["who"])
     try:
-        result = _TRANSITIONS[module.params["state"]](module, Host(unit=module.params["unit"]))
+        result = _TRANSITIONS[module.params["state"]](module, host)
     except ReleaseError as error:
         module.fail_json(msg=str(error))
     except OSError as error:

@@ -1,18 +1,18 @@
 # Copyright (c) 2026, Quantum Router contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Making a staged release the one that runs."""
+"""Making a staged release the one that runs, under a guard that undoes it unless somebody confirms it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Mapping
 
-from . import adoption, durable, files, manifest, store, systemctl
+from . import adoption, durable, files, guard, lock, manifest, store, systemctl
 from .drift import drift
 from .errors import ReleaseError
 from .layout import is_legacy
-from .state import Pending, State, begin, plan_rollback, roll_back
+from .state import Pending, State, begin, hold, plan_rollback, roll_back
 
 if TYPE_CHECKING:
     from .host import Host
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 STOP_S = 90.0
 """systemd's own default for how long a service may take to stop; the old one stops within the restart."""
+
+LOCK_BEYOND_GUARD_S = 600.0
+"""The lock outlasts the guard by more than the rollback takes, so that nobody deploys meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,16 @@ class Activation:
     gap_ms: int | None
 
 
-def activate(host: Host, release: str, deployment: str, start_timeout_s: float, capacity_delta: int = 0) -> Activation:
-    """Start a staged release under a pending record; raises ReleaseError with systemd's reason if it doesn't get ready.
+def activate(
+    host: Host, release: str, deployment: str, start_timeout_s: float, guard_s: float, capacity_delta: int = 0
+) -> Activation:
+    """Start a staged release; raises ReleaseError with systemd's reason if it doesn't get ready.
 
-    On such an error the release stays installed and pending: rolling back is the caller's next step.
+    The deployment must hold the lock. On such an error the release stays installed and pending, and so it does on
+    success: confirming or rolling back is the caller's next step, and the host rolls back by itself after `guard_s`.
     """
     with store.locked(host.layout):
+        held = lock.require(host, deployment)
         facts = host.facts()
         state = store.load(host.layout)
         # A count that was forced is owed by a deployment, so there must be one.
@@ -48,7 +55,10 @@ def activate(host: Host, release: str, deployment: str, start_timeout_s: float, 
             return Activation(
                 changed=False, previous=previous, main_pid=facts.main_pid, activated_at_ms=entered_ms, gap_ms=None
             )
-        pending = _prepare(host, facts, state, Pending(deployment, release, None, host.timestamp(), capacity_delta))
+        wanted = Pending(deployment, release, None, host.timestamp(), capacity_delta)
+        begun = _prepare(host, facts, state, wanted)
+        lock.prolong(host, held, guard_s + LOCK_BEYOND_GUARD_S)
+        pending = _guarded(host, begun, guard_s)
         _install(host, facts, pending)
         return _start(host, facts, pending, start_timeout_s)
 
@@ -69,8 +79,19 @@ def _runs_untouched(host: Host, facts: Facts, state: State, release: str, deploy
     return state.live == release and not others and not drift(host, facts, state)
 
 
-def _prepare(host: Host, facts: Facts, state: State, wanted: Pending) -> Pending:
-    """Everything that can say no, then the pending record: before anything live changes."""
+def extend(host: Host, deployment: str, seconds: float, verdict: Mapping[str, Any]) -> None:
+    """Give a person so many seconds from now to decide what the numbers did not; `verdict` is what they said."""
+    with store.locked(host.layout):
+        state = hold(store.load(host.layout), deployment, verdict)
+        held = lock.require(host, deployment)
+        guard.rearm(host, deployment, seconds)
+        lock.prolong(host, held, seconds + LOCK_BEYOND_GUARD_S)
+        store.save(host.layout, state)
+        store.record(host, "extended", deployment=deployment, seconds=seconds)
+
+
+def _prepare(host: Host, facts: Facts, state: State, wanted: Pending) -> State:
+    """Everything that can say no, then all that a rollback needs; nothing live changes."""
     differences = manifest.verify(host.layout.release(wanted.release))
     if differences:
         raise ReleaseError(f"release {wanted.release} is not what was staged ({differences[0]}): stage it again")
@@ -78,17 +99,30 @@ def _prepare(host: Host, facts: Facts, state: State, wanted: Pending) -> Pending
     begun = begin(state, wanted)
     if begun.pending is None:
         raise ReleaseError(f"deployment {wanted.deployment} could not be recorded")
-    if begun is not state:
-        _require_backup(host, facts, begun.pending)
-    store.save(host.layout, _with_unit(begun, host.unit))
+    _require_backup(host, facts, begun.pending)
+    begun = replace(begun, unit=host.unit)
     move = plan_rollback(begun, None, [*host.layout.kept(), wanted.release])
     if move:
-        store.prepare_rollback(host.layout, _with_unit(roll_back(begun, move), host.unit))
+        store.prepare_rollback(host.layout, roll_back(begun, move))
+    return begun
+
+
+def _guarded(host: Host, begun: State, guard_s: float) -> Pending:
+    """Mark the deployment for the boot units, arm the guard, and only then call it pending.
+
+    Mark and guard without anything pending do no harm; a pending deployment without them would stay for ever.
+    """
+    if begun.pending is None:
+        raise ReleaseError("nothing to guard: no deployment was begun")
+    try:
+        store.mark(host.layout, begun.pending)
+        guard.arm(host, begun.pending.deployment, guard_s)
+        store.save(host.layout, begun)
+    except (OSError, ReleaseError):
+        guard.disarm(host, begun.pending.deployment)
+        durable.remove(host.layout.marker)
+        raise
     return begun.pending
-
-
-def _with_unit(state: State, unit: str) -> State:
-    return State(**{**vars(state), "unit": unit})
 
 
 def _require_backup(host: Host, facts: Facts, pending: Pending) -> None:

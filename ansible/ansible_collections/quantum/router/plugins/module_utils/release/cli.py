@@ -11,19 +11,21 @@ import os
 import signal
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NoReturn, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn, Sequence, Union
 
-from . import capacity, store
-from .confirmation import confirm
+from . import activation, capacity, confirmation, guard, history, lock, rollback, store
+from .ending import too_late
 from .errors import ReleaseError, UsageError
 from .host import Host
 from .layout import UNIT, Layout
-from .rollback import rollback
 
 if TYPE_CHECKING:
     from .state import State
 
 OK, FAILED, USAGE = 0, 1, 64
+
+_Answer = Union[Mapping[str, Any], Sequence[Mapping[str, Any]]]
+_READ_ONLY = ("list", "status", "history")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,43 +51,23 @@ def main(arguments: Sequence[str], layout: Layout | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="router-release", description="Releases of the quantum router on this host.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in (
-        ("list", "releases kept on this host, oldest first"),
-        ("status", "what runs, what is pending, what a rollback returns to"),
-        ("confirm", "the pending deployment passed: disarm it and remember the release"),
-        ("rollback", "return to what ran before"),
-    ):
+    for name, (_work, text, options) in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--json", action="store_true", help="answer in JSON")
-        if name == "confirm":
-            command.add_argument("--deployment", metavar="ID", help="only if this deployment is the pending one")
-        if name == "rollback":
-            command.add_argument("--to", metavar="ID", help="return to this kept release")
-            command.add_argument("--reason", default="", metavar="TEXT", help="for the audit journal")
+        for option, keywords in options.items():
+            command.add_argument(option, **keywords)
     return parser
 
 
 def _dispatch(options: argparse.Namespace, layout: Layout) -> int:
     state = store.load(layout)
     host = Host(layout=layout, unit=state.unit or UNIT)
-    if options.command in ("confirm", "rollback") and os.geteuid() != 0:
+    if options.command not in _READ_ONLY and os.geteuid() != 0:
         raise ReleaseError(f"{options.command} changes the host: run it as root")
-    _warn(_settle(host, state))
-    if options.command == "list":
-        _answer(options, [{"id": name, "is": _marks(host.layout, state, name)} for name in layout.kept()])
-    elif options.command == "status":
-        _answer(options, _status(host, store.load(layout)))
-    elif options.command == "confirm":
-        release, gone = confirm(host, options.deployment, {"verdict": "confirmed by hand"})
-        _answer(options, {"confirmed": release, "pruned": gone})
-    else:
-        # Whoever asked may lose the connection; half a rollback helps nobody.
-        for name in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, signal.SIG_IGN)
-        done = rollback(host, to=options.to, reason=options.reason or "by hand")
-        for warning in done.warnings:
-            _warn(warning)
-        _answer(options, {"changed": done.changed, "from": done.origin, "to": done.target, "active": done.active})
+    if options.command not in ("restore", "settle"):
+        _warn(_settle(host, state))
+    work = _COMMANDS[options.command][0]
+    _answer(options, work(host, options))
     return OK
 
 
@@ -96,19 +78,9 @@ def _settle(host: Host, state: State) -> str | None:
         return capacity.settle(host)
 
 
-def _status(host: Host, state: State) -> dict[str, Any]:
-    facts = host.facts()
-    return {
-        "unit": host.unit,
-        "active": facts.active_state,
-        "main_pid": facts.main_pid,
-        "current": host.layout.live(),
-        "pending": asdict(state.pending) if state.pending else None,
-        "known_good": list(state.known_good),
-        "bad": list(state.bad),
-        "withdrawn": list(state.withdrawn),
-        "capacity_owed": dict(state.owed),
-    }
+def _list(host: Host, _options: argparse.Namespace) -> _Answer:
+    state = store.load(host.layout)
+    return [{"id": name, "is": _marks(host.layout, state, name)} for name in host.layout.kept()]
 
 
 def _marks(layout: Layout, state: State, name: str) -> list[str]:
@@ -121,11 +93,169 @@ def _marks(layout: Layout, state: State, name: str) -> list[str]:
     return marks
 
 
-def _answer(options: argparse.Namespace, answer: dict[str, Any] | list[dict[str, Any]]) -> None:
+def _status(host: Host, _options: argparse.Namespace) -> _Answer:
+    facts, state = host.facts(), store.load(host.layout)
+    pending = state.pending
+    return {
+        "unit": host.unit,
+        "active": facts.active_state,
+        "main_pid": facts.main_pid,
+        "current": host.layout.live(),
+        "pending": asdict(pending) if pending else None,
+        "guard": ("armed" if guard.is_armed(host, pending.deployment) else "not armed") if pending else None,
+        "lock": _holder(host),
+        "known_good": list(state.known_good),
+        "bad": list(state.bad),
+        "withdrawn": list(state.withdrawn),
+        "capacity_owed": dict(state.owed),
+    }
+
+
+def _holder(host: Host) -> str | None:
+    try:
+        held = lock.load(host)
+    except ReleaseError as error:
+        return str(error)
+    over = " (over: the next deployment may take it)" if held and lock.is_over(held, host.moment()) else ""
+    return held.holder + over if held else None
+
+
+def _history(host: Host, options: argparse.Namespace) -> _Answer:
+    found = history.rows(store.journal(host.layout))
+    if not options.json:
+        sys.stdout.write("\n".join(history.table(found)) + "\n")
+        return []
+    return found
+
+
+def _confirm(host: Host, options: argparse.Namespace) -> _Answer:
+    try:
+        release, gone, warnings = confirmation.confirm(host, options.deployment, {}, by_hand=True)
+    except ReleaseError as error:
+        raise too_late(host, options.deployment, error) from None
+    for warning in warnings:
+        _warn(warning)
+    return {"confirmed": release, "pruned": gone}
+
+
+def _rollback(host: Host, options: argparse.Namespace) -> _Answer:
+    _ignore_hang_ups()
+    reason = options.reason or "by hand"
+    done = rollback.rollback(host, to=options.to, deployment=options.deployment, reason=reason, force=options.force)
+    for warning in done.warnings:
+        _warn(warning)
+    if options.deployment and not done.changed:
+        raise too_late(host, options.deployment, ReleaseError(f"deployment {options.deployment} is not pending"))
+    return {"changed": done.changed, "from": done.origin, "to": done.target, "active": done.active}
+
+
+def _ignore_hang_ups() -> None:
+    # Whoever asked may lose the connection; half a rollback helps nobody.
+    for name in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)
+
+
+def _restore(host: Host, _options: argparse.Namespace) -> _Answer:
+    move = rollback.restore(host)
+    return {"changed": move is not None, "to": move.target if move else None}
+
+
+def _settle_boot(host: Host, _options: argparse.Namespace) -> _Answer:
+    done = rollback.settle(host)
+    for warning in done.warnings if done else ():
+        _warn(warning)
+    return {"changed": done is not None, "to": done.target if done else None}
+
+
+def _extend(host: Host, options: argparse.Namespace) -> _Answer:
+    activation.extend(host, options.deployment, options.seconds, {})
+    return {"extended": options.deployment, "seconds": options.seconds}
+
+
+def _lock(host: Host, options: argparse.Namespace) -> _Answer:
+    held = lock.acquire(host, lock.Request(options.message, options.seconds), options.wait_s)
+    return {"token": held.token, "expires": held.expires}
+
+
+def _freeze(host: Host, options: argparse.Namespace) -> _Answer:
+    return {"lock": lock.acquire(host, lock.Request(options.message, None), options.wait_s).holder}
+
+
+def _unlock(host: Host, options: argparse.Namespace) -> _Answer:
+    return {"changed": lock.unlock(host, options.token)}
+
+
+def _unfreeze(host: Host, _options: argparse.Namespace) -> _Answer:
+    return {"changed": lock.unfreeze(host)}
+
+
+def _prune(host: Host, _options: argparse.Namespace) -> _Answer:
+    return {"pruned": confirmation.prune(host)}
+
+
+def _seconds(text: str) -> float:
+    if 0 < float(text) <= 7 * 86_400:
+        return float(text)
+    raise ValueError(text)
+
+
+_DEPLOYMENT = {"metavar": "ID", "required": True, "help": "the pending deployment"}
+_MESSAGE = {"metavar": "TEXT", "required": True, "help": "what for, for those who find the lock"}
+_WAIT = {"metavar": "N", "type": float, "default": 0.0, "help": "wait so many seconds for another lock to end"}
+_COMMANDS: dict[str, tuple[Callable[[Host, argparse.Namespace], _Answer], str, dict[str, dict[str, Any]]]] = {
+    "list": (_list, "releases kept on this host, oldest first", {}),
+    "status": (_status, "what runs, what is pending, who holds the lock, what a rollback returns to", {}),
+    "history": (_history, "deployments and rollbacks: who, when, from what to what, verdict, numbers, duration", {}),
+    "confirm": (
+        _confirm,
+        "the pending deployment is good, whatever the numbers say: disarm its guard and remember the release",
+        {"--deployment": _DEPLOYMENT},
+    ),
+    "rollback": (
+        _rollback,
+        "return to what ran before",
+        {
+            "--to": {"metavar": "ID", "help": "return to this kept release"},
+            "--deployment": {"metavar": "ID", "help": "only while this deployment is pending"},
+            "--reason": {"metavar": "TEXT", "default": "", "help": "for the audit journal"},
+            "--force": {"action": "store_true", "help": "with --to: also to a release that failed its proof"},
+        },
+    ),
+    "extend": (
+        _extend,
+        "let the pending deployment be confirmed later than its guard would have it",
+        {
+            "--deployment": _DEPLOYMENT,
+            "--seconds": {"metavar": "N", "type": _seconds, "required": True, "help": "from now, at most a week"},
+        },
+    ),
+    "lock": (
+        _lock,
+        "keep deployments away for a while",
+        {
+            "--message": _MESSAGE,
+            "--seconds": {"metavar": "N", "type": _seconds, "default": 3600.0, "help": "when it ends by itself"},
+            "--wait-s": _WAIT,
+        },
+    ),
+    "unlock": (
+        _unlock,
+        "end a lock, also one that can't be read",
+        {"--token": {"metavar": "T", "help": "only the lock that was given this token"}},
+    ),
+    "freeze": (_freeze, "keep deployments away until unfreeze", {"--message": _MESSAGE, "--wait-s": _WAIT}),
+    "unfreeze": (_unfreeze, "end a freeze", {}),
+    "prune": (_prune, "remove what is too old to return to", {}),
+    "restore": (_restore, "at boot only, before the router: put back what a pending deployment replaced", {}),
+    "settle": (_settle_boot, "at boot only: start what is back, and end the deployment", {}),
+}
+
+
+def _answer(options: argparse.Namespace, answer: _Answer) -> None:
     if options.json:
         sys.stdout.write(json.dumps(answer) + "\n")
         return
-    for row in [answer] if isinstance(answer, dict) else answer:
+    for row in [answer] if isinstance(answer, Mapping) else answer:
         cells = [f"{key}={_text(value)}" for key, value in row.items()]
         sys.stdout.write(("\n" if options.command == "status" else " ").join(cells) + "\n")
 

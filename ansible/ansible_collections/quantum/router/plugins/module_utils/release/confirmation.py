@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Quantum Router contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The deployment passed: remember it, and clear away what is too old to return to."""
+"""The deployment passed: disarm its guard, remember it, and clear away what is too old to return to."""
 
 from __future__ import annotations
 
@@ -10,27 +10,48 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping
 
-from . import durable, files, store
+from . import durable, files, lock, store
+from .ending import end
 from .layout import MANIFEST, Layout, is_legacy
-from .state import State, prune
+from .state import State
 from .state import confirm as confirm_state
+from .state import prune as prune_state
 
 if TYPE_CHECKING:
     from .host import Host
 
+BY_HAND = "confirmed by hand"
+"""The verdict of a person, beside the numbers of a judge who could not decide."""
 
-def confirm(host: Host, deployment: str | None, verdict: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """Make the pending release known good; returns its id and those that were pruned."""
+
+def confirm(
+    host: Host, deployment: str, verdict: Mapping[str, Any], *, by_hand: bool = False
+) -> tuple[str, list[str], list[str]]:
+    """Make the pending release known good; returns its id, those that were pruned, and warnings.
+
+    The deployment must be the pending one and hold the lock. By hand, what the judge had found stays beside it.
+    """
     with store.locked(host.layout):
-        state = confirm_state(store.load(host.layout), deployment, verdict)
+        began_s, state = host.moment().uptime_s, store.load(host.layout)
+        found = {**(state.pending.verdict if state.pending else {}), **verdict}
+        if by_hand:
+            found["verdict"] = BY_HAND
+        previous = state.pending.previous if state.pending else None
+        state = confirm_state(state, deployment, found)
+        lock.require(host, deployment)
         release = state.known_good[-1]
+        # From here on a guard that fires finds nothing pending.
         store.save(host.layout, state)
-        store.record(host, "confirmed", to=release, deployment=state.verdicts[release]["deployment"])
-        state, gone = prune(state, host.layout.staged(), _protected(host.layout, state))
-        store.save(host.layout, state)
-        for name in gone:
-            _remove(host, name)
-    return release, gone
+        facts = {"from": previous, "to": release}
+        warnings = end(host, "confirmed", deployment, found, began_s, **facts)
+        gone = _prune(host, state)
+    return release, gone, warnings
+
+
+def prune(host: Host) -> list[str]:
+    """Remove what is too old to return to; returns the ids."""
+    with store.locked(host.layout):
+        return _prune(host, store.load(host.layout))
 
 
 def is_confirmed(state: State, deployment: str, release: str | None = None) -> bool:
@@ -38,6 +59,15 @@ def is_confirmed(state: State, deployment: str, release: str | None = None) -> b
     runs = release is not None and state.live == release
     known = any(verdict["deployment"] == deployment for verdict in state.verdicts.values())
     return state.pending is None and (known or runs)
+
+
+def _prune(host: Host, state: State) -> list[str]:
+    state, gone = prune_state(state, host.layout.staged(), _protected(host.layout, state))
+    if gone:
+        store.save(host.layout, state)
+    for name in gone:
+        _remove(host, name)
+    return gone
 
 
 def _protected(layout: Layout, state: State) -> list[str]:

@@ -28,6 +28,18 @@ def _asker() -> str:
         return str(os.getuid())
 
 
+def _uptime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A time on the clock that nobody sets: seconds since the boot `boot_id`, suspended ones included."""
+
+    boot_id: str
+    uptime_s: float
+
+
 @dataclass(frozen=True)
 class Host:
     """Everything a transition touches besides its arguments."""
@@ -37,6 +49,7 @@ class Host:
     run: Run = systemctl.run
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+    uptime: Callable[[], float] = _uptime
     sleep: Callable[[float], None] = time.sleep
     who: str = field(default_factory=_asker)
 
@@ -48,7 +61,12 @@ class Host:
         """One systemctl command that has to work."""
         return systemctl.call(self.run, *arguments)
 
-    def timestamp(self) -> str:
-        """Now, RFC 3339 in UTC, to the millisecond."""
-        now = self.now()
+    def moment(self) -> Moment:
+        """Now, for deadlines."""
+        boot_id = self.layout.at("/proc/sys/kernel/random/boot_id")
+        return Moment(boot_id.read_text("ascii").strip() if boot_id.is_file() else "", self.uptime())
+
+    def timestamp(self, ahead_s: float = 0.0) -> str:
+        """Now, or so many seconds ahead, RFC 3339 in UTC, to the millisecond: for people."""
+        now = self.now() + ahead_s
         return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"

@@ -70,6 +70,21 @@ class Layout:
         return self.at("/var/lib/quantum-router")
 
     @property
+    def lock(self) -> Path:
+        """Who may change this host; see `lock`."""
+        return self.state_dir / "lock.json"
+
+    @property
+    def marker(self) -> Path:
+        """There while a deployment is pending, or its rollback is not finished: what the boot units look for."""
+        return self.state_dir / "pending.json"
+
+    @property
+    def journal(self) -> Path:
+        """What was done, by whom and when: one JSON object a line, only ever appended to."""
+        return self.state_dir / "journal.jsonl"
+
+    @property
     def adopted(self) -> Path:
         """Units that were there before us, byte for byte."""
         return self.state_dir / "adopted"

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Mapping
 
 from . import adoption, capacity, durable, files, manifest, store, systemctl
 from .activation import STOP_S, failure
+from .ending import clear, end
 from .errors import ReleaseError
 from .layout import is_legacy
 from .state import Move, State, plan_rollback, roll_back
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 START_S = 60.0
 """Seconds for what is returned to; it has started before."""
+
+WAIT_S = 300.0
+"""Seconds for another transition to end: a guard must not give up because of one."""
 
 SETTLE_S = 2.0
 """A service that systemd calls started as soon as it is forked shows in this time whether it stays up."""
@@ -37,36 +41,116 @@ class Rollback:
     warnings: tuple[str, ...] = ()
 
 
-def plan(host: Host, state: State, to: str | None, deployment: str | None) -> Move | None:
+def plan(host: Host, state: State, to: str | None, deployment: str | None, *, force: bool = False) -> Move | None:
     """What `rollback` would do; None when nothing. `deployment` limits it to that one, while it is pending."""
     if deployment is not None and (state.pending is None or state.pending.deployment != deployment):
         return None
-    return plan_rollback(state, to, host.layout.kept())
+    return plan_rollback(state, to, host.layout.kept(), force=force)
 
 
 def rollback(
-    host: Host, *, to: str | None = None, deployment: str | None = None, reason: str = "", capacity_delta: int = 0
+    host: Host,
+    *,
+    to: str | None = None,
+    deployment: str | None = None,
+    reason: str = "",
+    capacity_delta: int = 0,
+    force: bool = False,
+    verdict: Mapping[str, Any] | None = None,
 ) -> Rollback:
-    """Return to what ran before, or to `to`; raises ReleaseError if it can't be trusted or does not run afterwards."""
-    with store.locked(host.layout):
-        state = store.load(host.layout)
-        move = plan(host, state, to, deployment)
+    """Return to what ran before, or to `to`; raises ReleaseError if it can't be trusted or does not run afterwards.
+
+    A rollback that was cut off is finished first. No lock stands in the way: the warnings name one that is not that of
+    the deployment undone. `verdict` is what the judge said of it.
+    """
+    with store.locked(host.layout, WAIT_S):
+        state, began_s = store.load(host.layout), host.moment().uptime_s
+        undone = state.pending.deployment if state.pending else None
+        cut_off = _cut_off(host, state)
+        if cut_off and to is None and deployment in (None, cut_off["deployment"]):
+            return _finish(host, state, cut_off, reason)
+        move = plan(host, state, to, deployment, force=force)
         if move is None:
+            if deployment and deployment != undone:
+                clear(host, deployment)
             return Rollback(changed=False, origin=state.live, target=state.live, active=host.facts().active)
         adopted = _verified(host, move.target)
         before = host.facts()
         _put_back(host, move, adopted, before)
-        warnings = [store.save_rollback(host.layout, roll_back(state, move, capacity_delta), prepared=to is None)]
-        problem = _start(host, move, adopted, before)
-        facts = {"from": move.origin, "to": move.target, "reason": reason}
-        facts["deployment"] = state.pending.deployment if state.pending else None
-        warnings.append(store.record(host, "rolled back", problem=problem, **facts))
-        warnings.append(capacity.settle(host))
+        saved = store.save_rollback(host.layout, roll_back(state, move, capacity_delta), prepared=to is None)
+        problem = _reload(host, move.target, adopted, before) or _start(host, move.target, adopted)
+        found = verdict or (state.pending.verdict if state.pending else {})
+        facts = {"from": move.origin, "to": move.target, "reason": reason, "problem": problem}
+        warnings = [saved, *end(host, "rolled back", undone, found, began_s, **facts), capacity.settle(host)]
+    return _told(move, adopted, problem, warnings)
+
+
+def restore(host: Host) -> Move | None:
+    """At boot, before the router: put back what a pending deployment replaced. Starts nothing and asks no Redis.
+
+    `settle` does the rest; returns what was done, None where no deployment was pending.
+    """
+    with store.locked(host.layout):
+        state = store.load(host.layout)
+        move = plan(host, state, None, None) if state.pending else None
+        if move is None:
+            return None
+        adopted = _verified(host, move.target)
+        before = host.facts()
+        _put_back(host, move, adopted, before)
+        problem = store.save_rollback(host.layout, roll_back(state, move), prepared=True)
+        problem = _reload(host, move.target, adopted, before) or problem
+        if not _should_run(move.target, adopted):
+            # This boot may be about to start it. Not waited for: it waits for us.
+            host.run(("systemctl", "stop", "--no-block", host.unit), systemctl.ANSWER_S)
+    if problem:
+        raise ReleaseError(problem)
+    return move
+
+
+def settle(host: Host) -> Rollback | None:
+    """At boot, after `restore`: see to it that the right thing runs, and tell; None where nothing was to be done."""
+    with store.locked(host.layout, WAIT_S):
+        state = store.load(host.layout)
+        if state.pending:
+            raise ReleaseError(
+                f"deployment {state.pending.deployment} is pending and was not undone at boot: router-release rollback"
+            )
+        cut_off = _cut_off(host, state)
+        if cut_off:
+            return _finish(host, state, cut_off, "the host restarted before anybody confirmed it")
+        marked = store.marked(host.layout)
+        if marked is not None:
+            clear(host, str(marked.get("deployment", "")))
+    return None
+
+
+def _cut_off(host: Host, state: State) -> dict[str, Any] | None:
+    """The deployment whose rollback the state knows of and nobody has finished."""
+    marked = None if state.pending else store.marked(host.layout)
+    return marked if marked and marked.get("release") in state.bad else None
+
+
+def _finish(host: Host, state: State, cut_off: Mapping[str, Any], reason: str) -> Rollback:
+    """Start what is back already, and end the deployment."""
+    began_s, move = host.moment().uptime_s, Move(cut_off["release"], state.live)
+    adopted = _verified(host, move.target)
+    problem = _reload(host, move.target, adopted, None) or _start(host, move.target, adopted)
+    facts = {"from": move.origin, "to": move.target, "reason": reason, "problem": problem}
+    warnings = end(host, "rolled back", cut_off["deployment"], cut_off.get("verdict") or {}, began_s, **facts)
+    return _told(move, adopted, problem, [*warnings, capacity.settle(host)])
+
+
+def _told(move: Move, adopted: Adopted | None, problem: str | None, warnings: list[str | None]) -> Rollback:
     if problem:
         raise ReleaseError(f"rolled back to {move.target or 'nothing'}, but {problem}")
-    running = move.target is not None and (adopted is None or adopted.active)
     said = tuple(line for line in warnings if line)
-    return Rollback(changed=True, origin=move.origin, target=move.target, active=running, warnings=said)
+    active = _should_run(move.target, adopted)
+    return Rollback(changed=True, origin=move.origin, target=move.target, active=active, warnings=said)
+
+
+def _should_run(target: str | None, adopted: Adopted | None) -> bool:
+    return target is not None and (adopted is None or adopted.active)
 
 
 def _verified(host: Host, target: str | None) -> Adopted | None:
@@ -95,8 +179,10 @@ def _put_back(host: Host, move: Move, adopted: Adopted | None, before: Facts) ->
         files.install_unit(host, move.target, move.origin)
         _point(host, f"releases/{move.target}")
     else:
-        # The unit file is ours: there was none. Stopping comes first, while systemd still knows how.
-        host.run(("systemctl", "stop", host.unit), STOP_S)
+        # The unit file is ours: there was none. Stopping comes first, while systemd still knows how; what does not run
+        # yet, at boot, is not waited for.
+        wait = () if before.main_pid else ("--no-block",)
+        host.run(("systemctl", "stop", *wait, host.unit), STOP_S)
         host.run(("systemctl", "disable", "--quiet", host.unit), systemctl.ANSWER_S)
         durable.remove(layout.units / host.unit)
         _point(host, None)
@@ -109,20 +195,25 @@ def _point(host: Host, target: str | None) -> None:
         durable.remove(host.layout.current)
 
 
-def _start(host: Host, move: Move, adopted: Adopted | None, before: Facts) -> str | None:
-    """Bring systemd to what the files say; returns what is wrong with it, or None."""
-    since_s = host.now()
+def _reload(host: Host, target: str | None, adopted: Adopted | None, before: Facts | None) -> str | None:
+    """Bring systemd to what the files say; returns what is wrong with it, or None. `before` tells what was enabled."""
     try:
         host.systemctl("daemon-reload")
-        if move.target and adopted is None:
+        if target and adopted is None and before:
             files.enable_as_before(host, before)
     except ReleaseError as error:
         return str(error)
+    return None
+
+
+def _start(host: Host, target: str | None, adopted: Adopted | None) -> str | None:
+    """Have running what should, and nothing else; returns what is wrong with it, or None."""
+    since_s = host.now()
     # Fails for a unit that never failed or is not there: then there is nothing to reset.
     host.run(("systemctl", "reset-failed", host.unit), systemctl.ANSWER_S)
-    if move.target is None:
+    if target is None:
         return f"{host.unit} still runs" if host.facts().main_pid else None
-    if adopted and not adopted.active:
+    if not _should_run(target, adopted):
         done = host.run(("systemctl", "stop", host.unit), STOP_S)
         return None if done.code == 0 else f"{host.unit} could not be stopped: {systemctl.one_line(done.err)}"
     done = host.run(("systemctl", "restart", host.unit), START_S + STOP_S)

@@ -48,7 +48,7 @@ def stage_release(
     if not needs_release(host, release):
         return False
     tree = host.layout.release(release)
-    with store.locked(host.layout), _rebuilt(tree):
+    with store.locked(host.layout, name=store.BUILD), _rebuilt(tree):
         _build_venv(host, tree / "venv", wheel, wheelhouse)
         durable.write(tree / "unit", unit_text.replace(PLACEHOLDER, release).encode(), 0o644)
         durable.write(tree / "environment", environment_text.replace(PLACEHOLDER, release).encode(), 0o640)
@@ -67,7 +67,7 @@ def stage_deployer(host: Host, wheel: Path, wheelhouse: Path) -> bool:
     venv = deployer_venv(host, wheel, wheelhouse)
     if not manifest.verify(venv.parent):
         return False
-    with store.locked(host.layout), _rebuilt(venv.parent):
+    with store.locked(host.layout, name=store.BUILD), _rebuilt(venv.parent):
         _build_venv(host, venv, wheel, wheelhouse)
         manifest.write(venv.parent, {"deployer": venv.parent.name})
     for old in deployers(host)[:-KEEP_DEPLOYERS]:

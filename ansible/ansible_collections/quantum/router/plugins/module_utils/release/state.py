@@ -32,6 +32,7 @@ class Pending:
     previous: str | None
     started_at: str
     capacity_delta: int = 0
+    verdict: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,20 +95,19 @@ def adopt(state: State, legacy: str) -> State:
 
 
 def begin(state: State, pending: Pending) -> State:
-    """Record a deployment before anything live changes; the same one again changes nothing."""
-    if state.pending and state.pending.deployment == pending.deployment and state.pending.release == pending.release:
-        return state
+    """Record a deployment before anything live changes."""
     _refuse_pending(state)
     return replace(state, pending=replace(pending, previous=_before(state.known_good, pending.release)))
 
 
-def confirm(state: State, deployment: str | None, verdict: Mapping[str, Any]) -> State:
-    """The pending deployment passed; `deployment` guards against confirming another one, None means whichever it is."""
-    pending = state.pending
-    if pending is None:
-        raise ReleaseError("nothing to confirm: no deployment is pending")
-    if deployment not in (None, pending.deployment):
-        raise ReleaseError(f"deployment {deployment} is not the pending one: {pending.deployment} is")
+def hold(state: State, deployment: str, verdict: Mapping[str, Any]) -> State:
+    """The numbers decided nothing about the pending deployment: keep what was found for the person who will."""
+    return replace(state, pending=replace(_pending(state, deployment), verdict=dict(verdict)))
+
+
+def confirm(state: State, deployment: str, verdict: Mapping[str, Any]) -> State:
+    """The pending deployment, which has to be this one, passed."""
+    pending = _pending(state, deployment)
     name = pending.release
     forced = {**state.forced, name: state.forced.get(name, 0) + pending.capacity_delta}
     return replace(
@@ -121,11 +121,12 @@ def confirm(state: State, deployment: str | None, verdict: Mapping[str, Any]) ->
     )
 
 
-def plan_rollback(state: State, to: str | None, kept: Collection[str]) -> Move | None:
+def plan_rollback(state: State, to: str | None, kept: Collection[str], *, force: bool = False) -> Move | None:
     """Decide what a rollback returns to; None when `to` is what runs already.
 
     Without `to`: a pending deployment returns to the newest known good, a confirmed release to the one before it, and
-    the first release of a host to nothing. `kept` are the ids that are whole on this host.
+    the first release of a host to nothing. `kept` are the ids that are whole on this host. Only `force` returns to a
+    release that failed its proof.
     """
     origin = state.live
     if origin is None and to is None:
@@ -137,8 +138,8 @@ def plan_rollback(state: State, to: str | None, kept: Collection[str]) -> Move |
         return None
     if to is None and target is None and origin is not None and is_legacy(origin):
         raise ReleaseError(f"nothing to return to: {origin} runs, and it is the oldest known good")
-    if target in state.bad:
-        raise ReleaseError(f"release {target} failed its proof: deploy it again to prove it afresh")
+    if target in state.bad and not force:
+        raise ReleaseError(f"release {target} failed its proof: deploy it again to prove it afresh, or use --force")
     if target is not None and target not in kept:
         raise ReleaseError(f"release {target} is unknown or pruned; kept: {', '.join(kept) or 'none'}")
     return Move(origin, target)
@@ -163,7 +164,7 @@ def roll_back(state: State, move: Move, capacity_delta: int = 0) -> State:
         state,
         pending=None,
         known_good=keep,
-        bad=(*_without(state.bad, *failed), *failed),
+        bad=(*_without(state.bad, *failed, *keep), *failed),
         withdrawn=(*_without(state.withdrawn, *withdrawn, *failed, *keep), *withdrawn),
         forced={name: value for name, value in state.forced.items() if name not in left},
         owed={name: value for name, value in total.items() if value},
@@ -200,6 +201,14 @@ def _before(known_good: tuple[str, ...], name: str | None) -> str | None:
 
 def _without(names: tuple[str, ...], *unwanted: str | None) -> tuple[str, ...]:
     return tuple(name for name in names if name not in unwanted)
+
+
+def _pending(state: State, deployment: str) -> Pending:
+    if state.pending is None:
+        raise ReleaseError(f"deployment {deployment} is not pending: none is")
+    if deployment != state.pending.deployment:
+        raise ReleaseError(f"deployment {deployment} is not the pending one: {state.pending.deployment} is")
+    return state.pending
 
 
 def _refuse_pending(state: State) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Quantum Router contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state on disk, the audit journal and the lock around each transition."""
+"""The state on disk, the mark of a pending deployment, the audit journal, and the flock around each transition."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ import fcntl
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Iterator
 
 from . import durable
 from .errors import ReleaseError
-from .state import State, from_document, to_document
+from .state import Pending, State, from_document, to_document
 
 if TYPE_CHECKING:
     from .host import Host
     from .layout import Layout
 
-LOCK_WAIT_S = 30.0
+TRANSITION, BUILD = "transition.flock", "build.flock"
+"""What is done one at a time: changing what runs, and building what may run later."""
+
+WAIT_S = 30.0
 """Longer than any transition but a start takes; a start may make others give up with a clear line."""
 
 
@@ -61,16 +65,35 @@ def save_rollback(layout: Layout, state: State, *, prepared: bool) -> str | None
     return None
 
 
+def mark(layout: Layout, pending: Pending) -> None:
+    """Let the boot units know of the deployment; on disk when this returns."""
+    _make(layout)
+    durable.write(layout.marker, json.dumps(asdict(pending), sort_keys=True).encode() + b"\n")
+
+
+def marked(layout: Layout) -> dict[str, Any] | None:
+    """The deployment that the boot units know of, without facts if they can't be read; None if there is none."""
+    try:
+        facts = json.loads(layout.marker.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
 def record(host: Host, action: str, **facts: object) -> str | None:
     """Append one line to the audit journal; returns a warning instead of stopping what it tells about."""
     line = json.dumps({"at": host.timestamp(), "who": host.who, "action": action, **facts}, sort_keys=True) + "\n"
-    path = host.layout.state_dir / "journal.jsonl"
+    path = host.layout.journal
     try:
         _make(host.layout)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
-            # One write: lines of two writers never mix.
-            os.write(descriptor, line.encode())
+            # One write: lines of two writers never mix. What a full disk has torn ends before it.
+            size = os.fstat(descriptor).st_size
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            os.write(descriptor, (b"\n" if torn else b"") + line.encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -79,17 +102,25 @@ def record(host: Host, action: str, **facts: object) -> str | None:
     return None
 
 
+def journal(layout: Layout) -> list[str]:
+    """The lines of the audit journal, oldest first; none on a fresh host."""
+    try:
+        return layout.journal.read_text("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []
+
+
 @contextlib.contextmanager
-def locked(layout: Layout, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
-    """Hold the host's transition lock; raises ReleaseError when someone else keeps it."""
+def locked(layout: Layout, wait_s: float = WAIT_S, name: str = TRANSITION) -> Iterator[None]:
+    """Be the only one that does this; raises ReleaseError when someone else goes on for longer than `wait_s`."""
     _make(layout)
-    path = layout.state_dir / "lock"
+    path = layout.state_dir / name
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + wait_s
     try:
         while not _taken(descriptor):
             if time.monotonic() >= deadline:
-                raise ReleaseError(f"another release transition holds {path}: try again when it is done")
+                raise ReleaseError(f"another command works on this host ({path}): try again when it is done")
             time.sleep(0.1)
         yield
     finally:

@@ -12,15 +12,16 @@ import sys
 import zipfile
 from typing import TYPE_CHECKING
 
-from . import cli, durable
+from . import boot, cli, durable
 from .errors import ReleaseError
 
 if TYPE_CHECKING:
     from .host import Host
 
 MODULES = (
-    *("activation", "adoption", "capacity", "cli", "confirmation", "drift", "durable", "errors", "files"),
-    *("host", "identity", "layout", "manifest", "rollback", "staging", "state", "store", "systemctl"),
+    *("activation", "adoption", "boot", "capacity", "cli", "confirmation", "drift", "durable", "ending", "errors"),
+    *("files", "guard", "history", "host", "identity", "layout", "lock", "manifest", "rollback", "staging", "state"),
+    *("store", "systemctl"),
 )
 """What the command needs; Ansible sends no more than this to a host."""
 
@@ -51,14 +52,13 @@ def interpreter() -> str:
 
 
 def install(host: Host, *, check: bool = False) -> bool:
-    """Put the executable on the host's path unless it is there; returns whether anything changed."""
+    """Have the executable on the host's path, and the units that call it at boot; returns whether anything changed."""
     wanted, place = build(interpreter()), host.layout.tool
-    if place.is_file() and place.read_bytes() == wanted and place.stat().st_mode & 0o777 == 0o755:
-        return False
-    if not check:
+    there = place.is_file() and place.read_bytes() == wanted and place.stat().st_mode & 0o777 == 0o755
+    if not (there or check):
         place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         durable.write(place, wanted, 0o755)
-    return True
+    return boot.install(host, check=check) or not there
 
 
 def _source(module: str) -> bytes:
