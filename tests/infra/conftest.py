@@ -58,22 +58,26 @@ class Playbooks:
         self.reports = reports
         self.inventory = inventory or os.environ["MOLECULE_INVENTORY_FILE"]
 
-    def run(self, playbook: str, *arguments: str, **variables: Any) -> Run:
-        """Run a playbook of this repository with extra variables."""
+    def start(self, playbook: str, *arguments: str, **variables: Any) -> subprocess.Popen[str]:
+        """Begin to run a playbook of this repository with extra variables, in a process group of its own."""
         variables.setdefault("router_report_dir", str(self.reports))
         command = ["ansible-playbook", "--inventory", self.inventory, playbook, "--extra-vars", json.dumps(variables)]
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-        done = subprocess.run(
+        return subprocess.Popen(
             [*command, *arguments],
             cwd=ROOT,
-            env=environment,
+            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            start_new_session=True,
         )
-        sys.stdout.write(done.stdout)
-        return Run(done.returncode, done.stdout)
+
+    def run(self, playbook: str, *arguments: str, **variables: Any) -> Run:
+        """Run a playbook of this repository with extra variables."""
+        process = self.start(playbook, *arguments, **variables)
+        output, _nothing = process.communicate()
+        sys.stdout.write(output)
+        return Run(process.returncode, output)
 
     def deploy(self, *arguments: str, **variables: Any) -> Run:
         """`make deploy`."""

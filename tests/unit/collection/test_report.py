@@ -168,8 +168,25 @@ def test_unchanged_takes_nothing_from_another_deployment(tmp_path: Path) -> None
 
 
 def test_a_rollback_by_somebody_else_is_named() -> None:
-    """Where another release runs by the time of the rescue, the report says so instead of claiming that ours does."""
-    back = {"changed": False, "from": "legacy-0123456789ab", "to": "legacy-0123456789ab"}
+    """Where the guard or a person was faster than the rescue, the report says so, and what it saw itself."""
+    ended = "deployment d1 was rolled back at 2026-01-01T00:00:00.000Z by root: guard: not confirmed within 9 s"
+    back = {"changed": False, "from": "legacy-0123456789ab", "to": "legacy-0123456789ab", "ended": ended}
     report_ = assembled(failure={"msg": "the unit is deactivating"}, rolled_back=back)
     assert report_["rolled_back"]
-    assert "somebody else rolled it back meanwhile, legacy-0123456789ab runs: the unit" in report.line(report_)
+    assert f"{ended}; here: the unit is deactivating" == report_["reason"]
+
+
+def test_nothing_was_live_yet() -> None:
+    """A deployment that ended before it was live is neither rolled back nor undone by somebody else."""
+    back = {"changed": False, "from": "legacy-0123456789ab", "to": "legacy-0123456789ab", "ended": None}
+    report_ = assembled(failure={"msg": "the guard can't be armed"}, rolled_back=back)
+    assert (False, "the guard can't be armed") == (report_["rolled_back"], report_["reason"])
+
+
+def test_held_says_what_to_do() -> None:
+    """A deployment that is held is no success: the line has what is open and both ways on."""
+    criteria = [{"name": "reduction", "status": "inconclusive", "detail": "too few signals"}]
+    made = assembled(verdict={**PASSED, "verdict": "inconclusive", "criteria": criteria}, held_s=3600)
+    reason = "too few signals: decide within 3600 s, make confirm or make rollback"
+    assert report.line(made).endswith(f'host=lab held=true reason="{reason}"')
+    assert not made["rolled_back"]

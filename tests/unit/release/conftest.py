@@ -51,7 +51,8 @@ class FakeSystemctl:
         for prefix, answer in self.fails.items():
             if " ".join(words).startswith(prefix):
                 return answer
-        if words[:2] == ("systemctl", "restart"):
+        started = words[:2] == ("systemctl", "start") and self.facts["ActiveState"] != "active"
+        if started or words[:2] == ("systemctl", "restart"):
             self._start()
         if words[:2] == ("systemctl", "enable"):
             wants = self.layout.units / "multi-user.target.wants"

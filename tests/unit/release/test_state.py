@@ -19,6 +19,7 @@ from ansible_collections.quantum.router.plugins.module_utils.release.state impor
     begin,
     confirm,
     from_document,
+    hold,
     plan_rollback,
     prune,
     roll_back,
@@ -60,7 +61,7 @@ def histories(draw: st.DrawFn) -> State:
             elif step == "confirm":
                 state = confirm(state, draw(st.sampled_from(["d1", "d2"])), {"verdict": "pass"})
             else:
-                move = plan_rollback(state, release if step == "to" else None, EVERY)
+                move = plan_rollback(state, release if step == "to" else None, EVERY, force=draw(st.booleans()))
                 state = roll_back(state, move) if move else state
         except ReleaseError:
             continue
@@ -84,11 +85,11 @@ def test_state_survives_the_disk(state: State) -> None:
     assert state == from_document(json.loads(json.dumps(to_document(state))))
 
 
-@given(histories(), st.one_of(st.none(), st.sampled_from(EVERY)))
-def test_rollback_lands_where_it_was_planned(state: State, to: str | None) -> None:
+@given(state=histories(), to=st.one_of(st.none(), st.sampled_from(EVERY)), force=st.booleans())
+def test_rollback_lands_where_it_was_planned(state: State, to: str | None, *, force: bool) -> None:
     """After a rollback its target is what should run, nothing is pending, and what was left is not known good."""
     try:
-        move = plan_rollback(state, to, EVERY)
+        move = plan_rollback(state, to, EVERY, force=force)
     except ReleaseError:
         return
     if move is None:
@@ -191,6 +192,26 @@ def test_impossible_rollback_says_why(state: State, to: str | None, kept: list[s
     with pytest.raises(ReleaseError, match=r".+") as error:
         plan_rollback(state, to, kept)
     assert str(error.value).startswith(said)
+
+
+def test_bad_release_only_by_force() -> None:
+    """A release that failed its proof is returned to only by force, and then it is what is known good."""
+    state = roll_back(begin(deploy(State(), A), pending(B)), Move(B, A))
+    with pytest.raises(ReleaseError, match="failed its proof: deploy it again to prove it afresh, or use --force"):
+        plan_rollback(state, B, EVERY)
+    move = plan_rollback(state, B, EVERY, force=True)
+    assert Move(A, B) == move
+    after = roll_back(state, Move(A, B))
+    assert ((B,), (), (A,)) == (after.known_good, after.bad, after.withdrawn)
+
+
+def test_held_deployment_keeps_what_was_found() -> None:
+    """A deployment that is held stays pending, with the numbers that decided nothing."""
+    state = hold(begin(State(), pending(A)), "d1", {"verdict": "inconclusive"})
+    assert state.pending is not None
+    assert {"verdict": "inconclusive"} == state.pending.verdict
+    with pytest.raises(ReleaseError, match="d2 is not the pending one"):
+        hold(state, "d2", {})
 
 
 def test_lost_state_can_be_told_what_to_return_to() -> None:

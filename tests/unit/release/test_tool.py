@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
-    from ansible_collections.quantum.router.plugins.module_utils.release.layout import Layout
 
 A, B = "1.0.0-aaaaaaaaaaaa", "1.0.0-bbbbbbbbbbbb"
 
@@ -49,16 +48,16 @@ def test_installing_twice_changes_nothing(host: Host) -> None:
 
 
 def test_list_tells_what_each_release_is(
-    layout: Layout, stage: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+    host: Host, stage: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every kept release comes with its marks, for people and as JSON."""
     stage(A)
     stage(B)
-    layout.current.symlink_to(f"releases/{B}")
-    store.save(layout, State(known_good=(A,), pending=Pending("d1", B, A, "now")))
-    assert cli.main(["list"], layout) == cli.OK
+    host.layout.current.symlink_to(f"releases/{B}")
+    store.save(host.layout, State(known_good=(A,), pending=Pending("d1", B, A, "now")))
+    assert cli.main(["list"], host) == cli.OK
     assert f"id={A} is=known good\nid={B} is=pending,live\n" == capsys.readouterr().out
-    assert cli.main(["list", "--json"], layout) == cli.OK
+    assert cli.main(["list", "--json"], host) == cli.OK
     assert [{"id": A, "is": ["known good"]}, {"id": B, "is": ["pending", "live"]}] == json.loads(
         capsys.readouterr().out
     )
@@ -75,34 +74,34 @@ def test_list_tells_what_each_release_is(
         ["extend", "--deployment=d", "--seconds=0"],
     ],
 )
-def test_wrong_usage_is_64(layout: Layout, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_64(host: Host, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A command line that makes no sense gives one line and status 64."""
-    assert cli.main(words, layout) == cli.USAGE
+    assert cli.main(words, host) == cli.USAGE
     assert 1 == len(capsys.readouterr().err.splitlines())
 
 
-def test_damaged_state_is_one_line(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_state_is_one_line(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     """What a person can repair is told in one line with status 1, never as a traceback."""
-    layout.state_dir.mkdir(parents=True)
-    (layout.state_dir / "state.json").write_text("{")
-    assert cli.main(["list"], layout) == cli.FAILED
-    assert capsys.readouterr().err.startswith(f"router-release: {layout.state_dir}/state.json is damaged")
+    host.layout.state_dir.mkdir(parents=True)
+    (host.layout.state_dir / "state.json").write_text("{")
+    assert cli.main(["list"], host) == cli.FAILED
+    assert capsys.readouterr().err.startswith(f"router-release: {host.layout.state_dir}/state.json is damaged")
 
 
 def test_changing_the_host_needs_root(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without root, whatever changes something says what to do."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     for words in (["confirm", "--deployment=d1"], ["rollback"], ["freeze", "--message=x"], ["prune"], ["restore"]):
-        assert cli.main(words, layout) == cli.FAILED
+        assert cli.main(words, host) == cli.FAILED
         assert f"router-release: {words[0]} changes the host: run it as root\n" == capsys.readouterr().err
 
 
 def test_nothing_to_confirm_is_told(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Confirming on a fresh host is an error with status 1."""
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert cli.main(["confirm", "--deployment=d1"], layout) == cli.FAILED
+    assert cli.main(["confirm", "--deployment=d1"], host) == cli.FAILED
     assert "deployment d1 is not pending: none is" in capsys.readouterr().err

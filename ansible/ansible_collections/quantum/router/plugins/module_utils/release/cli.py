@@ -10,16 +10,16 @@ import json
 import os
 import signal
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn, Sequence, Union
 
 from . import activation, capacity, confirmation, guard, history, lock, rollback, store
 from .ending import too_late
 from .errors import ReleaseError, UsageError
 from .host import Host
-from .layout import UNIT, Layout
 
 if TYPE_CHECKING:
+    from .layout import Layout
     from .state import State
 
 OK, FAILED, USAGE = 0, 1, 64
@@ -33,11 +33,11 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
-def main(arguments: Sequence[str], layout: Layout | None = None) -> int:
+def main(arguments: Sequence[str], host: Host | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 not possible, 64 wrong usage."""
     try:
         options = _parser().parse_args(arguments)
-        return _dispatch(options, layout or Layout())
+        return _dispatch(options, host or Host())
     except UsageError as error:
         sys.stderr.write(f"router-release: {error}\n")
         return USAGE
@@ -59,9 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _dispatch(options: argparse.Namespace, layout: Layout) -> int:
-    state = store.load(layout)
-    host = Host(layout=layout, unit=state.unit or UNIT)
+def _dispatch(options: argparse.Namespace, host: Host) -> int:
+    state = store.load(host.layout)
+    host = replace(host, unit=state.unit or host.unit)
     if options.command not in _READ_ONLY and os.geteuid() != 0:
         raise ReleaseError(f"{options.command} changes the host: run it as root")
     if options.command not in ("restore", "settle"):

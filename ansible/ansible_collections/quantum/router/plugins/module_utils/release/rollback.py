@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Quantum Router contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Going back: files first, then systemd, then the numbers. Never waits for Redis."""
+"""Going back: files first, then systemd, then the numbers. Never waits for Redis, but after a boot."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ START_S = 60.0
 
 WAIT_S = 300.0
 """Seconds for another transition to end: a guard must not give up because of one."""
+
+REDIS_S = 60.0
+"""Seconds that Redis may take to get ready at boot, where nobody waits for the answer."""
 
 SETTLE_S = 2.0
 """A service that systemd calls started as soon as it is forked shows in this time whether it stays up."""
@@ -109,7 +112,20 @@ def restore(host: Host) -> Move | None:
 
 
 def settle(host: Host) -> Rollback | None:
-    """At boot, after `restore`: see to it that the right thing runs, and tell; None where nothing was to be done."""
+    """At boot, after `restore`: see to it that the right thing runs, and tell; None where nothing was to be done.
+
+    Waits a minute for Redis where a count is owed.
+    """
+    done = _settle(host)
+    give_up_s = host.moment().uptime_s + REDIS_S
+    while store.load(host.layout).owed and host.moment().uptime_s < give_up_s:
+        host.sleep(1.0)
+        with store.locked(host.layout, WAIT_S):
+            capacity.settle(host)
+    return done
+
+
+def _settle(host: Host) -> Rollback | None:
     with store.locked(host.layout, WAIT_S):
         state = store.load(host.layout)
         if state.pending:
@@ -132,10 +148,11 @@ def _cut_off(host: Host, state: State) -> dict[str, Any] | None:
 
 
 def _finish(host: Host, state: State, cut_off: Mapping[str, Any], reason: str) -> Rollback:
-    """Start what is back already, and end the deployment."""
+    """Start what is back already unless it runs, and end the deployment."""
     began_s, move = host.moment().uptime_s, Move(cut_off["release"], state.live)
     adopted = _verified(host, move.target)
-    problem = _reload(host, move.target, adopted, None) or _start(host, move.target, adopted)
+    verb = "restart" if _runs(host, cut_off["release"]) else "start"
+    problem = _reload(host, move.target, adopted, None) or _start(host, move.target, adopted, verb)
     facts = {"from": move.origin, "to": move.target, "reason": reason, "problem": problem}
     warnings = end(host, "rolled back", cut_off["deployment"], cut_off.get("verdict") or {}, began_s, **facts)
     return _told(move, adopted, problem, [*warnings, capacity.settle(host)])
@@ -147,6 +164,15 @@ def _told(move: Move, adopted: Adopted | None, problem: str | None, warnings: li
     said = tuple(line for line in warnings if line)
     active = _should_run(move.target, adopted)
     return Rollback(changed=True, origin=move.origin, target=move.target, active=active, warnings=said)
+
+
+def _runs(host: Host, release: str) -> bool:
+    """Whether the unit's main process is one of this release."""
+    try:
+        command = host.layout.at(f"/proc/{host.facts().main_pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return f"{host.layout.host_path(host.layout.release(release))}/".encode() in command
 
 
 def _should_run(target: str | None, adopted: Adopted | None) -> bool:
@@ -206,7 +232,7 @@ def _reload(host: Host, target: str | None, adopted: Adopted | None, before: Fac
     return None
 
 
-def _start(host: Host, target: str | None, adopted: Adopted | None) -> str | None:
+def _start(host: Host, target: str | None, adopted: Adopted | None, verb: str = "restart") -> str | None:
     """Have running what should, and nothing else; returns what is wrong with it, or None."""
     since_s = host.now()
     # Fails for a unit that never failed or is not there: then there is nothing to reset.
@@ -216,7 +242,7 @@ def _start(host: Host, target: str | None, adopted: Adopted | None) -> str | Non
     if not _should_run(target, adopted):
         done = host.run(("systemctl", "stop", host.unit), STOP_S)
         return None if done.code == 0 else f"{host.unit} could not be stopped: {systemctl.one_line(done.err)}"
-    done = host.run(("systemctl", "restart", host.unit), START_S + STOP_S)
+    done = host.run(("systemctl", verb, host.unit), START_S + STOP_S)
     first = host.facts()
     if done.code == 0 and first.type != "notify":
         host.sleep(SETTLE_S)

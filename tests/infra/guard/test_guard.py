@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deployments that nobody ends: the host undoes them by itself. And two that want the same host.
+
+The tests tell one story in order: the first deployment is killed, the next ones find its release staged already.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.infra.conftest import STATE, UNIT, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.infra.conftest import Desk, Playbooks
+
+UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+PLACES = (UNIT_FILE, f"{UNIT_FILE}.d", f"/etc/systemd/system/*.wants/{UNIT}", "/home/qt/quantum_trader")
+MARKER, LOCK, JOURNAL = f"{STATE}/pending.json", f"{STATE}/lock.json", f"{STATE}/journal.jsonl"
+#: Seconds until the guard fires, where a test waits for it; a start and a look at the host take less.
+SOON_S = 12
+#: What follows is no part of the role's own time: systemd's accuracy, and the restart.
+UNDONE_S = SOON_S + 15.0
+
+
+def last_entry(desk: Desk) -> dict[str, Any]:
+    """The newest line of the journal."""
+    entry: dict[str, Any] = json.loads(desk.run(f"tail -n 1 {JOURNAL}"))
+    return entry
+
+
+@pytest.fixture(scope="module")
+def legacy_state(desk: Desk) -> Callable[[], dict[str, str]]:
+    """Take down what runs on the host, whichever process it is."""
+    return lambda: {"files": desk.files(*PLACES), "process": desk.command_line(), **desk.runs_apart_from_process()}
+
+
+@pytest.fixture(scope="module")
+def before(legacy_state: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """What ran before the first deployment."""
+    return legacy_state()
+
+
+def is_as_before(desk: Desk, before: dict[str, str], now: dict[str, str]) -> None:
+    """Assert that the old router is back byte for byte and publishes, and that nothing of the deployment is in its way."""
+    assert before == now
+    assert "active" == now["ActiveState"]
+    assert desk.publishes()
+    assert not desk.host.file(MARKER).exists
+    assert not desk.host.file(LOCK).exists
+    assert "" == desk.run("systemctl list-units --all --plain --no-legend 'quantum-router-guard-*'")
+
+
+@contextmanager
+def deploying(playbooks: Playbooks, desk: Desk, **variables: Any) -> Iterator[subprocess.Popen[str]]:
+    """A controller with a deployment that has been activated; killed at the end, with all that it started."""
+    process = playbooks.start("site.yml", **variables)
+    try:
+        assert eventually(lambda: process.poll() is not None or desk.host.file(MARKER).exists, 60.0)
+        assert eventually(lambda: "activated" == last_entry(desk)["action"])
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_frozen(desk: Desk, playbooks: Playbooks, before: dict[str, str]) -> None:
+    """A frozen host refuses, says who froze it and why, and is touched by nothing; a freeze is ended by that name."""
+    message = 'it\'s the "year end"'
+    assert 0 == playbooks.run("quantum.router.freeze", router_message=message).code
+    listing, pid = desk.listing(), desk.runs()["MainPID"]
+    refused = playbooks.deploy()
+    assert 0 != refused.code
+    assert "the host is frozen by " in refused.reason
+    assert f": {message}; make unfreeze" in refused.reason
+    assert (listing, pid) == (desk.listing(), desk.runs()["MainPID"])
+    assert 0 == playbooks.run("quantum.router.unfreeze").code
+    assert before["process"] == desk.command_line()
+
+
+def test_controller_killed_and_a_second_one_refused(
+    desk: Desk, playbooks: Playbooks, before: dict[str, str], legacy_state: Callable[[], dict[str, str]]
+) -> None:
+    """A stale lock is taken over. A second deployment is refused by name. A killed one is undone by the host."""
+    desk.run("router-release lock --message 'left behind' --seconds 1 2> /dev/null || true")
+    with deploying(playbooks, desk, _router_guard_s=SOON_S) as controller:
+        deployment = json.loads(desk.run(f"cat {MARKER}"))["deployment"]
+        second = playbooks.deploy()
+        assert 0 != second.code
+        assert "the host is locked by " in second.reason
+        assert deployment in second.reason
+        os.killpg(controller.pid, signal.SIGKILL)
+    assert eventually(lambda: not desk.host.file(MARKER).exists, UNDONE_S)
+    is_as_before(desk, before, legacy_state())
+    entry = last_entry(desk)
+    assert ("rolled back", deployment) == (entry["action"], entry["deployment"])
+    assert f"guard: not confirmed within {SOON_S} s" == entry["reason"]
+    assert entry["seconds"] > SOON_S
+
+
+def test_stale_lock_is_taken_over_and_the_guard_is_faster(
+    desk: Desk, playbooks: Playbooks, before: dict[str, str], legacy_state: Callable[[], dict[str, str]]
+) -> None:
+    """A lock past its time does not stop a deployment. One that lives longer than its guard fails and says so."""
+    desk.run("router-release lock --message 'left behind' --seconds 1 && sleep 1")
+    late = playbooks.deploy(_router_guard_s=4)
+    assert 0 != late.code
+    assert "rolled_back=true" in late.last_line
+    assert "guard: not confirmed within 4 s" in late.reason
+    assert eventually(lambda: not desk.host.file(MARKER).exists, UNDONE_S)
+    is_as_before(desk, before, legacy_state())
+    taken = [json.loads(line) for line in desk.run(f"grep 'lock taken over' {JOURNAL}").splitlines()]
+    assert "left behind" in taken[-1]["was"]
+    assert taken[-1]["deployment"] == last_entry(desk)["deployment"]
+
+
+def test_rebooted_while_pending(
+    desk: Desk, playbooks: Playbooks, before: dict[str, str], legacy_state: Callable[[], dict[str, str]]
+) -> None:
+    """A host that went down with a deployment pending comes back with the old router, running and publishing."""
+    with deploying(playbooks, desk) as controller:
+        desk.host.run("sudo systemctl reboot")
+        assert 0 != controller.wait(60)
+    up = "test ! -e /run/nologin && systemctl is-system-running"
+    assert eventually(lambda: "running" == desk.host.run(up).stdout.strip(), 60.0)
+    is_as_before(desk, before, legacy_state())
+    entry = last_entry(desk)
+    assert ("rolled back", None) == (entry["action"], entry["problem"])
+    assert "the host restarted before anybody confirmed it" == entry["reason"]
+
+
+def test_history(desk: Desk, playbooks: Playbooks) -> None:
+    """What happened is told as a table, by make and on the host alike."""
+    shown = playbooks.run("quantum.router.history")
+    assert 0 == shown.code
+    table = desk.run("router-release history").splitlines()
+    assert shown.output.strip().splitlines()[-len(table) :] == table
+    assert 4 == len(table)
+    assert all("rolled back" in line for line in table[1:])
