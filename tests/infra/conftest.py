@@ -74,8 +74,8 @@ class Playbooks:
 
     def run(self, playbook: str, *arguments: str, **variables: Any) -> Run:
         """Run a playbook of this repository with extra variables."""
-        process = self.start(playbook, *arguments, **variables)
-        output, _nothing = process.communicate()
+        with self.start(playbook, *arguments, **variables) as process:
+            output, _nothing = process.communicate()
         sys.stdout.write(output)
         return Run(process.returncode, output)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 State = dict[str, str]
 UNIT = "/etc/systemd/system/quantum-ai-strategy-router.service"
-PLACES = (UNIT, f"{UNIT}.d", "/etc/systemd/system/multi-user.target.wants", "/home/qt/quantum_trader")
+PLACES = (UNIT, f"{UNIT}.d", "/etc/systemd/system/*.wants/quantum-ai-*", "/home/qt/quantum_trader")
 
 
 @pytest.fixture

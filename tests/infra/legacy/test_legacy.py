@@ -84,7 +84,7 @@ def test_report(report: dict[str, Any]) -> None:
     assert report["after"]["events"]["BEST_OF_PUBLISH"] > 0
     assert {"unit", "environment", "current"} == {part["before_header"] for part in report["diff"]}
     assert any("BEST_OF_PUBLISH" in line for line in report["log_sample"])
-    phases = ["preflight", "stage", "recon", "check", "drill", "backup", "activate", "soak", "judge", "confirm"]
+    phases = ["preflight", "lock", "stage", "recon", "check", "drill", "backup", "activate", "soak", "judge", "confirm"]
     assert phases == [phase["name"] for phase in report["phases"] if phase["status"] == "ok"][: len(phases)]
 
 
