@@ -11,6 +11,7 @@ import pytest
 
 jinja = importlib.import_module("jinja2.nativetypes")
 yaml = importlib.import_module("yaml")  # it carries no types
+activation = importlib.import_module("ansible_collections.quantum.router.plugins.module_utils.release.activation")
 verdict = importlib.import_module("ansible_collections.quantum.router.plugins.callback.verdict")
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -48,6 +49,16 @@ def test_main_is_the_table_of_contents() -> None:
     text = (ROLE / "tasks" / "main.yml").read_text(encoding="utf-8")
     named = [line.split()[-1] for line in text.splitlines() if "import_tasks" in line]
     assert [f"{phase}.yml" for phase in verdict.PHASES] == named
+
+
+@pytest.mark.parametrize("start_s", [1, 20, 600])
+@pytest.mark.parametrize(("soak_max_s", "soak_least_s"), [(1, 40), (300, 29.5), (86_400.5, 30)])
+def test_guard_outlasts_activation_and_soak(start_s: int, soak_max_s: float, soak_least_s: float) -> None:
+    """Whatever the times, the guard cannot fire between an activation, however slow, and the end of the soak."""
+    rule = jinja.NativeEnvironment().from_string(loaded("vars/main.yml")["_router_guard_s"])
+    times = {"start_timeout_s": start_s, "soak_max": soak_max_s, "soak_least": soak_least_s}
+    guard_s = rule.render({f"_router_{name}": value for name, value in times.items()})
+    assert 2 * start_s + activation.STOP_S + max(soak_max_s, soak_least_s) < guard_s
 
 
 def test_versions_agree() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ansible_collections.quantum.router.plugins.module_utils.release import boot, cli, guard, lock, store, tool
+from ansible_collections.quantum.router.plugins.module_utils.release.activation import activate as activate_alone
 from ansible_collections.quantum.router.plugins.module_utils.release.activation import extend
 from ansible_collections.quantum.router.plugins.module_utils.release.adoption import adopt
 from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import BY_HAND, confirm
@@ -113,6 +114,13 @@ def _full(*_arguments: object, **_more: object) -> None:
     raise OSError(28, "No space left on device")
 
 
+def test_guard_shorter_than_the_start_is_refused(host: Host, stage: Callable[[str], Path]) -> None:
+    """A guard that would fire before the release had time to get ready is an error, not a rollback."""
+    stage(A)
+    with pytest.raises(ReleaseError, match="a guard of 20 s would fire while the release may take 20 s to start"):
+        activate_alone(host, A, "d1", 20, 20)
+
+
 def test_confirm_disarms_and_frees_the_host(host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]) -> None:
     """After a confirmation neither timer nor mark nor lock is left; the journal has numbers and duration."""
     stage(A)
@@ -175,6 +183,8 @@ def test_extending_never_leaves_the_host_unguarded(
     assert pending is not None
     assert 2e3 + 3600 < (held.ends_s or 0)
     assert {"verdict": "inconclusive", "reduction": None} == pending.verdict
+    extend(replace(host, uptime=lambda: 2e3 + 1), "d1", 7200.0, {})
+    assert pending == store.load(host.layout).pending
 
 
 def test_guard_stays_where_it_cannot_be_extended(

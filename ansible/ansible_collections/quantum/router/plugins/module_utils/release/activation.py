@@ -44,6 +44,10 @@ def activate(
     The deployment must hold the lock. On such an error the release stays installed and pending, and so it does on
     success: confirming or rolling back is the caller's next step, and the host rolls back by itself after `guard_s`.
     """
+    if guard_s <= start_timeout_s:
+        raise ReleaseError(
+            f"a guard of {guard_s:g} s would fire while the release may take {start_timeout_s:g} s to start"
+        )
     with store.locked(host.layout):
         held = lock.require(host, deployment)
         facts = host.facts()
@@ -87,6 +91,8 @@ def extend(host: Host, deployment: str, seconds: float, verdict: Mapping[str, An
         guard.rearm(host, deployment, seconds)
         lock.prolong(host, held, seconds + LOCK_BEYOND_GUARD_S)
         store.save(host.layout, state)
+        if state.pending:
+            store.mark(host.layout, state.pending)
         store.record(host, "extended", deployment=deployment, seconds=seconds)
 
 

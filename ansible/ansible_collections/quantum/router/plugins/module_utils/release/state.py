@@ -101,8 +101,9 @@ def begin(state: State, pending: Pending) -> State:
 
 
 def hold(state: State, deployment: str, verdict: Mapping[str, Any]) -> State:
-    """The numbers decided nothing about the pending deployment: keep what was found for the person who will."""
-    return replace(state, pending=replace(_pending(state, deployment), verdict=dict(verdict)))
+    """The numbers decided nothing about the pending deployment: keep what they are, if any, for the one who will."""
+    pending = _pending(state, deployment)
+    return replace(state, pending=replace(pending, verdict=dict(verdict) or pending.verdict))
 
 
 def confirm(state: State, deployment: str, verdict: Mapping[str, Any]) -> State:
