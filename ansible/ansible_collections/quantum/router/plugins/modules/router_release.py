@@ -73,7 +73,6 @@ options:
   deployment:
     description:
       - Names one run. A pending deployment is confirmed only by its own name.
-      - With O(state=adopted), a folder for its record is made under C(/var/lib/quantum-router/deployments).
       - With O(state=rolled_back), only this deployment is rolled back, and only while it is pending; without it,
         whatever is live is.
     type: str
@@ -298,8 +297,6 @@ def _staged(module: AnsibleModule, host: Host) -> dict[str, Any]:
 
 def _adopted(module: AnsibleModule, host: Host) -> dict[str, Any]:
     adopted, changed = adoption.adopt(host, check=module.check_mode)
-    if module.params["deployment"] and not module.check_mode:
-        (host.layout.state_dir / "deployments" / module.params["deployment"]).mkdir(0o755, parents=True, exist_ok=True)
     files = [entry.path for entry in adopted.entries if entry.kind != "absent"] if adopted else []
     return {"changed": changed, "adopted": adopted.id if adopted else None, "files": files}
 
