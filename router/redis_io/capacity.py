@@ -23,14 +23,19 @@ class Change(msgspec.Struct, frozen=True):
     created: bool
 
 
-def change_open_orders(client: redis.Redis, keys: Keys, *, create: bool, force: int | None, add: int | None) -> Change:
-    """Create the count as 0 if it is missing, force it, add to it, or (none of these) only read it."""
+def change_open_orders(
+    client: redis.Redis, keys: Keys, *, create: bool, force: int | None, add: int | None, token: str = ""
+) -> Change:
+    """Create the count as 0 if it is missing, force it, add to it, or (none of these) only read it.
+
+    What is added under a *token* is added once, however often it is asked for.
+    """
     key = keys.open_orders
     if force is not None:
         before = client.set(key, force, get=True)
         return Change(_text(before), str(force), created=before is None)
     if add is not None:
-        before, after = register(client, "add_open_orders")(keys=[key], args=[add])
+        before, after = register(client, "add_open_orders")(keys=[key, keys.settled], args=[add, token])
         return Change(_text(before), _text(after), created=before is None)
     created = bool(create and client.set(key, 0, nx=True))
     now = _text(client.get(key))

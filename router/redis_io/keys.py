@@ -48,6 +48,8 @@ class Keys:
     repeats: str
     #: stream of every decision with its reason, written only when the audit is on
     audit: str
+    #: hash token -> reply of what was added to open_orders, written only by a deployment
+    settled: str
 
     def dedup(self, dedup_id: str) -> str:
         """Key that remembers *dedup_id* as published; its value is the id of the signal entry."""
@@ -83,4 +85,5 @@ def catalogue(settings: Settings) -> Keys:
         recent=f"{prefix}quantum:router:recent",
         repeats=f"{prefix}quantum:router:repeats",
         audit=f"{prefix}quantum:stream:router.audit",
+        settled=f"{prefix}quantum:router:settled",
     )

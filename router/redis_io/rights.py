@@ -101,10 +101,13 @@ def deployment(keys: Keys, settings: Settings) -> list[Right]:
         keys.halt: ["DEL @"],
         keys.repeats: ["DEL @"],
         keys.audit: ["XRANGE @ - +"],
+        keys.settled: ["TYPE @", "HGET @ x", "HSET @ x x"],
         keys.safe_mode: ["GET @"],
         keys.governor("*"): ["GET @", "TTL @"],
     }
+    adding = (keys.open_orders, keys.settled)
     rights = service(keys, settings) + [right for key, commands in on.items() for right in _on(key, commands)]
+    rights.append(Right(("EVALSHA", "0" * 40, str(len(adding)), *adding), adding))
     return rights + _of_a_drill(rights)
 
 

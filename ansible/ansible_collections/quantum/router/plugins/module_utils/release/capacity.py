@@ -1,70 +1,89 @@
 # Copyright (c) 2026, Quantum Router contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Giving back what a deployment forced: the count of open orders, by the difference, as soon as Redis answers."""
+"""The count of open orders, on purpose: shown, set by a person, and given back after a rollback."""
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import json
+import secrets
+from typing import TYPE_CHECKING, NamedTuple
 
-from . import staging, store
+from . import login, staging, state, store
 from .errors import ReleaseError
 from .systemctl import one_line
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .host import Host
 
 PATIENCE_S = 5.0
 """Seconds to wait for Redis: a rollback must not hang on it."""
 
 
-CREDENTIAL_SETTING = "ROUTER_REDIS_PASSWORD_FILE"
-"""The setting of a release that uses a password."""
+class Count(NamedTuple):
+    """The count as Redis held it before and holds it now; None is a key that is missing."""
+
+    before: str | None
+    after: str | None
+
+
+def show(host: Host) -> Count:
+    """The count now; raises ReleaseError when Redis can't be asked."""
+    return _ask(host, _live(host))
+
+
+def change(host: Host, value: int, reason: str, by: str = "") -> Count:
+    """Set the count and tell the journal who did, why, and what it was; *by* is the person behind the login, if known.
+
+    Raises ReleaseError when Redis refuses, and when the journal can't be written: a change that nobody can see
+    later is not made.
+    """
+    with store.locked(host.layout):
+        release = _live(host)
+        intent = {"release": release, "new": value, "reason": reason, "by": by or host.who}
+        problem = store.record(host, "capacity to be set", **intent)
+        if problem:
+            raise ReleaseError(problem)
+        count = _ask(host, release, f"--force={value}")
+        store.record(host, "capacity set", old=count.before, **intent)
+    return count
 
 
 def settle(host: Host) -> str | None:
-    """Add what is owed to the count; returns a warning when something stays owed. Call it under the lock."""
-    for release, delta in store.load(host.layout).owed.items():
-        try:
-            problem = _add(host, release, delta) or _forget(host, release, delta)
-        except (OSError, ValueError, ReleaseError) as error:
-            problem = one_line(str(error))
-        if problem:
-            return (
-                f"the count of open orders is owed {delta:+d} from {release} ({problem}): queued for the next command"
-            )
+    """Add what is owed to the count; returns a warning when something stays owed. Call it under the lock.
+
+    Each attempt has a token that Redis remembers: one whose answer was lost is asked for again, and not added twice.
+    """
+    try:
+        for release in store.load(host.layout).owed:
+            store.save(host.layout, state.begin_settling(store.load(host.layout), release, secrets.token_hex(8)))
+        for attempt, delta in store.load(host.layout).settling.items():
+            release, _, token = attempt.partition(" ")
+            _ask(host, release, f"--add={delta}", f"--token={token}")
+            store.save(host.layout, state.end_settling(store.load(host.layout), attempt))
+            store.record(host, "capacity settled", release=release, delta=delta)
+    except (OSError, ValueError, ReleaseError) as error:
+        owed = ", ".join(f"{delta:+d} from {name}" for name, delta in state.unsettled(store.load(host.layout)).items())
+        return f"the count of open orders is owed {owed} ({one_line(str(error))}): queued for the next command"
     return None
 
 
-def settings(path: Path) -> dict[str, str]:
-    """The names and values of an environment file, quoted as systemd has them."""
-    pairs = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        name, found, value = line.strip().partition("=")
-        if found and not name.startswith(("#", ";")):
-            pairs[name] = "".join(shlex.split(value))
-    return pairs
+def _live(host: Host) -> str:
+    live = host.layout.live()
+    if live is None:
+        raise ReleaseError("no release is live on this host, so nobody knows the name of its count: deploy first")
+    return live
 
 
-def _add(host: Host, release: str, delta: int) -> str | None:
+def _ask(host: Host, release: str, *words: str) -> Count:
+    """Run `router capacity` of the deployer with the settings of a release."""
     deployers = staging.deployers(host)
     if not deployers:
-        return "no deployer is installed"
-    environment = settings(host.layout.release(release) / "environment")
-    if environment.get(CREDENTIAL_SETTING):
-        # The unit gets it as a credential, at a path that only its own processes see.
-        environment[CREDENTIAL_SETTING] = str(host.layout.password)
+        raise ReleaseError("no deployer is installed")
     python = str(deployers[-1] / "venv" / "bin" / "python")
-    done = host.run((python, "-I", "-m", "router", "capacity", f"--add={delta}", "--json"), PATIENCE_S, environment)
-    return None if done.code == 0 else one_line(done.err or done.out) or f"exit status {done.code}"
-
-
-def _forget(host: Host, release: str, delta: int) -> str | None:
-    state = store.load(host.layout)
-    owed = {name: value for name, value in state.owed.items() if name != release}
-    store.save(host.layout, replace(state, owed=owed))
-    return store.record(host, "capacity settled", release=release, delta=delta)
+    environment = login.environment(host.layout, host.layout.release(release) / "environment")
+    done = host.run((python, "-I", "-m", "router", "capacity", "--json", *words), PATIENCE_S, environment)
+    if done.code != 0:
+        raise ReleaseError(one_line(done.err or done.out) or f"exit status {done.code}")
+    answer = json.loads(done.out)
+    return Count(answer["before"], answer["after"])

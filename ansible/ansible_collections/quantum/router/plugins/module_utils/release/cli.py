@@ -17,6 +17,7 @@ from . import activation, capacity, confirmation, guard, history, lock, rollback
 from .ending import too_late
 from .errors import ReleaseError, UsageError
 from .host import Host
+from .state import unsettled
 
 if TYPE_CHECKING:
     from .layout import Layout
@@ -63,7 +64,7 @@ def _dispatch(options: argparse.Namespace, host: Host) -> int:
     state = store.load(host.layout)
     host = replace(host, unit=state.unit or host.unit)
     if options.command not in _READ_ONLY and os.geteuid() != 0:
-        raise ReleaseError(f"{options.command} changes the host: run it as root")
+        raise ReleaseError(f"{options.command} needs root: run it with sudo")
     if options.command not in ("restore", "settle"):
         _warn(_settle(host, state))
     work = _COMMANDS[options.command][0]
@@ -72,7 +73,7 @@ def _dispatch(options: argparse.Namespace, host: Host) -> int:
 
 
 def _settle(host: Host, state: State) -> str | None:
-    if not state.owed or os.geteuid() != 0:
+    if not unsettled(state) or os.geteuid() != 0:
         return None
     with store.locked(host.layout):
         return capacity.settle(host)
@@ -81,6 +82,19 @@ def _settle(host: Host, state: State) -> str | None:
 def _list(host: Host, _options: argparse.Namespace) -> _Answer:
     state = store.load(host.layout)
     return [{"id": name, "is": _marks(host.layout, state, name)} for name in host.layout.kept()]
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise argparse.ArgumentTypeError(f"{text!r} is no count: give 0 to 999999999")
+    return int(text)
+
+
+def _capacity(host: Host, value: int | None, reason: str) -> dict[str, Any]:
+    if (value is None) == bool(reason):
+        raise UsageError("capacity needs --set and --reason together, or neither to show the count")
+    count = capacity.show(host) if value is None else capacity.change(host, value, reason)
+    return {"before": count.before, "after": count.after}
 
 
 def _marks(layout: Layout, state: State, name: str) -> list[str]:
@@ -107,7 +121,7 @@ def _status(host: Host, _options: argparse.Namespace) -> _Answer:
         "known_good": list(state.known_good),
         "bad": list(state.bad),
         "withdrawn": list(state.withdrawn),
-        "capacity_owed": dict(state.owed),
+        "capacity_owed": unsettled(state),
     }
 
 

@@ -5,15 +5,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from . import adoption, capacity, manifest
+from . import adoption, login, manifest
+from .errors import ReleaseError
 from .layout import MANIFEST, is_legacy
+from .state import unsettled
 
 if TYPE_CHECKING:
     from .host import Host
     from .state import State
     from .systemctl import Facts
+
+
+_ENABLED = ("enabled", "enabled-runtime")
 
 
 def drift(host: Host, facts: Facts, state: State, password: str = "") -> list[str]:
@@ -41,6 +47,50 @@ def drift(host: Host, facts: Facts, state: State, password: str = "") -> list[st
     return lines + _process(host, facts, live)
 
 
+def notices(host: Host, facts: Facts, state: State) -> list[str]:
+    """One line for each thing that a person should know of and that no deployment mends, with what does."""
+    lines = []
+    if state.pending:
+        since = state.pending.started_at
+        lines.append(
+            f"deployment {state.pending.deployment} of release {state.pending.release} is not judged since {since}: "
+            "router-release confirm or rollback"
+        )
+    if state.live and not is_legacy(state.live) and _meant_to_start(host, state) and not _starts(facts):
+        lines.append(
+            f"{host.unit} is {facts.enablement or 'not enabled'}, it would not start at boot: "
+            f"systemctl enable {host.unit}"
+        )
+    lines += [
+        f"the count of open orders is owed {delta:+d} from release {name}: any router-release command tries again"
+        for name, delta in unsettled(state).items()
+    ]
+    return lines + _readable_secrets(host)
+
+
+def _meant_to_start(host: Host, state: State) -> bool:
+    """Whether the unit starts at boot by our doing: one that was adopted keeps what it had."""
+    for name in filter(is_legacy, state.known_good):
+        try:
+            return adoption.read(host.layout, name).enablement in _ENABLED
+        except ReleaseError:  # told where it is returned to
+            return False
+    return True
+
+
+def _starts(facts: Facts) -> bool:
+    return facts.enablement in _ENABLED
+
+
+def _readable_secrets(host: Host) -> list[str]:
+    paths = host.layout.password.parent.glob("*password*")
+    return [
+        f"{host.layout.host_path(path)} can be read by others than root: chown root: and chmod 0600"
+        for path in sorted(paths)
+        if path.stat().st_mode & 0o077 or path.stat().st_uid != os.getuid()
+    ]
+
+
 def _process(host: Host, facts: Facts, live: str) -> list[str]:
     if facts.active_state != "active" or not facts.main_pid:
         return [f"{host.unit} is {facts.active_state or 'unknown'}, not active"]
@@ -54,7 +104,7 @@ def _process(host: Host, facts: Facts, live: str) -> list[str]:
     started_s = host.now() - host.monotonic() + facts.entered_us / 1e6
     used = {f"the files of release {live}": host.layout.release(live) / MANIFEST}
     environment = host.layout.release(live) / "environment"
-    if environment.is_file() and capacity.settings(environment).get(capacity.CREDENTIAL_SETTING):
+    if environment.is_file() and login.settings(environment).get(login.PASSWORD_SETTING):
         used["its password"] = host.layout.password
     newer = [what for what, path in used.items() if path.is_file() and started_s + 1 < path.stat().st_mtime]
     return [f"process {facts.main_pid} is older than {what}: it runs with what was there before" for what in newer]

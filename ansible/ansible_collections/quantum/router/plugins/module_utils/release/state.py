@@ -9,6 +9,7 @@ bad          rolled back while pending
 withdrawn    rolled back after it had passed
 forced       by how much a deployment changed the count of open orders (old - forced), owed again when it is rolled back
 owed         such differences that Redis has not taken back yet
+settling     those that Redis was asked to take back and has not said that it did, under the token of that attempt
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class State:
     verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     forced: Mapping[str, int] = field(default_factory=dict)
     owed: Mapping[str, int] = field(default_factory=dict)
+    settling: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def live(self) -> str | None:
@@ -72,6 +74,7 @@ def to_document(state: State) -> dict[str, Any]:
 def from_document(document: dict[str, Any]) -> State:
     """The inverse of `to_document`; raises ValueError for anything else."""
     try:
+        document = {"settling": {}, **document}
         if document["schema"] != 1 or set(document) != {"schema", *(each.name for each in fields(State))}:
             raise ValueError("unknown schema")
         return State(
@@ -83,6 +86,7 @@ def from_document(document: dict[str, Any]) -> State:
             verdicts={_name(key): dict(value) for key, value in document["verdicts"].items()},
             forced={_name(key): int(value) for key, value in document["forced"].items()},
             owed={_name(key): int(value) for key, value in document["owed"].items()},
+            settling={_name(key): int(value) for key, value in document["settling"].items()},
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error)) from error
@@ -172,6 +176,26 @@ def roll_back(state: State, move: Move, capacity_delta: int = 0) -> State:
     )
 
 
+def begin_settling(state: State, release: str, token: str) -> State:
+    """Take what a release is owed under a token, which is Redis' to know before it is asked."""
+    owed = {name: value for name, value in state.owed.items() if name != release}
+    return replace(state, owed=owed, settling={**state.settling, f"{release} {token}": state.owed[release]})
+
+
+def end_settling(state: State, attempt: str) -> State:
+    """Redis has taken back what stood under this key of `settling`."""
+    return replace(state, settling={name: value for name, value in state.settling.items() if name != attempt})
+
+
+def unsettled(state: State) -> dict[str, int]:
+    """By release, what Redis is not known to have taken back."""
+    total = dict(state.owed)
+    for attempt, value in state.settling.items():
+        release = attempt.partition(" ")[0]
+        total[release] = total.get(release, 0) + value
+    return total
+
+
 def prune(state: State, staged: Collection[str], protected: Collection[str]) -> tuple[State, list[str]]:
     """Forget and name what is beyond 5 successful and 3 failed releases; never the live one, nor `protected`.
 
@@ -181,7 +205,7 @@ def prune(state: State, staged: Collection[str], protected: Collection[str]) -> 
     successful = [name for name in (*state.withdrawn, *state.known_good) if name in staged]
     failed = [name for name in staged if name not in (*successful, *state.bad)]
     failed += [name for name in state.bad if name in staged]
-    keep = {*successful[-KEEP_SUCCESSFUL:], *failed[-KEEP_FAILED:], *protected, *state.owed, state.live}
+    keep = {*successful[-KEEP_SUCCESSFUL:], *failed[-KEEP_FAILED:], *protected, *unsettled(state), state.live}
     if state.pending:
         keep.add(state.pending.previous)
     gone = [name for name in staged if name not in keep]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 MODULES = (
     *("activation", "adoption", "boot", "capacity", "cli", "confirmation", "drift", "durable", "ending", "errors"),
-    *("files", "guard", "history", "host", "identity", "layout", "lock", "manifest", "rollback", "staging", "state"),
-    *("store", "systemctl"),
+    *("files", "guard", "history", "host", "identity", "layout", "lock", "login", "manifest", "rollback", "staging"),
+    *("state", "store", "systemctl"),
 )
 """What the command needs; Ansible sends no more than this to a host."""
 

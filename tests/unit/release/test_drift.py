@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is no longer as the last deployment left it, and what else a person should know of a host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from ansible_collections.quantum.router.plugins.module_utils.release import store
+from ansible_collections.quantum.router.plugins.module_utils.release.activation import activate
+from ansible_collections.quantum.router.plugins.module_utils.release.adoption import adopt
+from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import confirm
+from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift, notices
+from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT
+from ansible_collections.quantum.router.plugins.module_utils.release.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
+
+    from tests.unit.release.conftest import FakeSystemctl
+
+A = "1.0.0-aaaaaaaaaaaa"
+
+
+@pytest.fixture
+def deployed(host: Host, stage: Callable[[str], Path]) -> Path:
+    """A release that runs untouched; returns its directory."""
+    tree = stage(A)
+    activate(host, A, "d1", 5)
+    confirm(host, "d1", {})
+    return tree
+
+
+def lines(host: Host) -> list[str]:
+    """The drift that is found now."""
+    return drift(host, host.facts(), store.load(host.layout))
+
+
+@pytest.mark.usefixtures("deployed")
+def test_untouched_release_has_no_drift(host: Host) -> None:
+    """Nothing is reported of what is as it was left, nor of a host that was never deployed to."""
+    assert [] == lines(host)
+    assert [] == drift(host, host.facts(), State())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("file", f"release {A}: venv/code.py has another content"),
+        ("unit", f"/etc/systemd/system/{UNIT} differs from the release's unit"),
+        ("no unit", f"/etc/systemd/system/{UNIT} is not the release's unit"),
+        ("drop-in", f"drop-in /etc/systemd/system/{UNIT}.d/x.conf overrides the release's unit"),
+        ("process", "process 100 does not run from release"),
+        ("old process", "process 100 is older than the files of release"),
+        ("stopped", f"{UNIT} is failed, not active"),
+        ("reload", f"systemd has not read {UNIT} since it changed"),
+        ("current", "current points at nothing"),
+    ],
+)
+def test_drift_is_named(host: Host, systemctl: FakeSystemctl, deployed: Path, change: str, said: str) -> None:
+    """Each thing that is no longer as it was left is one line that names it."""
+    installed = host.layout.units / UNIT
+    drop_in = host.layout.units / f"{UNIT}.d" / "x.conf"
+    drop_in.parent.mkdir()
+    changes: dict[str, Callable[[], object]] = {
+        "file": lambda: (deployed / "venv" / "code.py").write_text("x"),
+        "unit": lambda: installed.write_text("x"),
+        "no unit": installed.unlink,
+        "drop-in": drop_in.touch,
+        "process": lambda: host.layout.at("/proc/100/cmdline").write_text("python"),
+        "old process": lambda: systemctl.facts.update(ActiveEnterTimestampMonotonic="1"),
+        "stopped": lambda: systemctl.facts.update(ActiveState="failed"),
+        "reload": lambda: systemctl.facts.update(NeedDaemonReload="yes"),
+        "current": host.layout.current.unlink,
+    }
+    changes[change]()
+    found = lines(host)
+    assert 1 == len(found)
+    assert found[0].startswith(said)
+
+
+def noticed(host: Host) -> list[str]:
+    """What else is to be known of the host now."""
+    return notices(host, host.facts(), store.load(host.layout))
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_host_as_it_was_left_has_nothing_to_notice(host: Host, systemctl: FakeSystemctl) -> None:
+    """A release that is confirmed and enabled, with secrets that only root reads, is no news."""
+    systemctl.facts.update(UnitFileState="enabled")
+    host.layout.password.parent.mkdir(parents=True)
+    host.layout.password.touch(0o600)
+    assert [] == noticed(host)
+    assert [] == notices(host, host.facts(), State())
+
+
+@pytest.mark.parametrize("enablement", ["disabled", "masked", ""])
+@pytest.mark.usefixtures("deployed")
+def test_a_release_that_would_not_start_at_boot_is_noticed(
+    host: Host, systemctl: FakeSystemctl, enablement: str
+) -> None:
+    """Nobody finds out before the next reboot otherwise."""
+    systemctl.facts.update(UnitFileState=enablement)
+    expected = f"{UNIT} is {enablement or 'not enabled'}, it would not start at boot: systemctl enable {UNIT}"
+    assert [expected] == noticed(host)
+
+
+@pytest.mark.usefixtures("legacy")
+def test_a_release_over_one_that_was_disabled_stays_so(
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+) -> None:
+    """What was adopted without being enabled was not meant to start at boot."""
+    systemctl.facts.update(UnitFileState="disabled")
+    adopt(host)
+    stage(A)
+    activate(host, A, "d1", 5)
+    confirm(host, "d1", {})
+    assert [] == noticed(host)
+
+
+@pytest.mark.usefixtures("deployed")
+def test_what_is_unfinished_is_noticed(host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]) -> None:
+    """A deployment that nobody judged and a count that Redis has not taken back are told."""
+    systemctl.facts.update(UnitFileState="enabled")
+    other = "1.0.0-bbbbbbbbbbbb"
+    stage(other)
+    activate(host, other, "d2", 5)
+    store.save(host.layout, replace(store.load(host.layout), owed={A: 2}, settling={f"{A} t": 1}))
+    pending, owed = noticed(host)
+    assert pending.startswith(f"deployment d2 of release {other} is not judged since 2001-09-09T01:46:40.000Z: ")
+    assert owed.startswith(f"the count of open orders is owed +3 from release {A}: ")
+
+
+def test_a_secret_that_others_can_read_is_noticed(host: Host) -> None:
+    """Whatever the role or an exchange of passwords has left there."""
+    folder = host.layout.password.parent
+    folder.mkdir(parents=True)
+    for name, mode in (
+        ("redis-password", 0o640),
+        (".desk-deployment.password.old", 0o604),
+        ("sentinel-password", 0o600),
+    ):
+        (folder / name).touch()
+        (folder / name).chmod(mode)
+    assert [
+        f"/etc/quantum-router/{name} can be read by others than root: chown root: and chmod 0600"
+        for name in (".desk-deployment.password.old", "redis-password")
+    ] == noticed(host)
