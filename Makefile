@@ -37,7 +37,7 @@ TARGET_UP := $(if $(filter $(LAB_INVENTORY) $(LAB_INVENTORY)/,$(INVENTORY)),lab-
 SCRIPTS := requirements/wheelhouse.py molecule/shared/lab.py $(wildcard molecule/shared/host/*.py)
 
 ##@ Deploy
-.PHONY: deploy rollback confirm freeze unfreeze history recon verify drill monitoring
+.PHONY: deploy rollback confirm freeze unfreeze history recon verify drill capacity rotate-secret monitoring
 deploy: wheel wheelhouse $(TARGET_UP) ## Put the router on the hosts of INVENTORY, prove it, undo it if it did not help
 	@$(PLAYBOOK) site.yml $(ARGS)
 
@@ -66,6 +66,15 @@ verify: wheel wheelhouse ## Say what on the hosts differs from what was deployed
 
 drill: wheel wheelhouse ## Put the release that runs through the capacity states, with no live key touched
 	@$(PLAYBOOK) quantum.router.drill $(ARGS)
+
+# From the environment and as JSON: a reason may hold quotes.
+capacity: $(VENV) ## Show the count of open orders; SET=3 REASON="..." sets it, and the host's journal tells who did and why
+	@$(PLAYBOOK) quantum.router.capacity $(ARGS) --extra-vars "$$(python -c 'import json, os; \
+		given = {"router_capacity_set": os.environ.get("SET"), "router_capacity_reason": os.environ.get("REASON")}; \
+		print(json.dumps({name: value for name, value in given.items() if value}))')"
+
+rotate-secret: $(VENV) ## Give the users that the role made in Redis new passwords, without a lost signal
+	@$(PLAYBOOK) quantum.router.secret $(ARGS)
 
 monitoring: $(VENV) ## Put alert rules and dashboard on the hosts of the group monitoring
 	@$(PLAYBOOK) quantum.router.monitoring $(ARGS)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-jinja = importlib.import_module("jinja2.nativetypes")
 yaml = importlib.import_module("yaml")  # it carries no types
 activation = importlib.import_module("ansible_collections.quantum.router.plugins.module_utils.release.activation")
 verdict = importlib.import_module("ansible_collections.quantum.router.plugins.callback.verdict")
@@ -39,9 +38,10 @@ def test_variable_is_typed_and_described(name: str) -> None:
     assert {"type", "description", "default"} <= set(OPTIONS[name])
 
 
-def test_password_is_never_shown() -> None:
-    """The one secret among the variables is marked as such."""
-    assert OPTIONS["router_redis_password"]["no_log"]
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name.endswith("_password")])
+def test_password_is_never_shown(name: str) -> None:
+    """Each secret among the variables is marked as such."""
+    assert OPTIONS[name]["no_log"]
 
 
 def test_main_is_the_table_of_contents() -> None:
@@ -65,29 +65,3 @@ def test_versions_agree() -> None:
     """The collection has the version of the router that it ships."""
     galaxy = yaml.safe_load((COLLECTION / "galaxy.yml").read_text(encoding="utf-8"))
     assert f'__version__ = "{galaxy["version"]}"' in (ROOT / "router" / "__init__.py").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("settings", "password", "expected"),
-    [
-        ({}, "s3cret", []),
-        ({"ROUTER_REDIS_URL": "redis://here:6379/0", "ROUTER_REDIS_PASSWORD_FILE": "redis-password"}, "s3cret", []),
-        ({"ROUTER_REDIS_PASSWORD_FILE": ""}, "", []),
-        ({"ROUTER_REDIS_URL": "redis://:s3cret@there:6379/0"}, "", ["router_redis_url"]),
-        ({"ROUTER_REDIS_PASSWORD_FILE": "/run/s3cret"}, "", ["router_redis_password"]),
-        (
-            {"ROUTER_REDIS_URL": None, "ROUTER_REDIS_PASSWORD_FILE": "s3cret"},
-            "s3cret",
-            ["router_redis_url", "router_redis_password"],
-        ),
-    ],
-)
-def test_settings_that_the_role_overrules_are_refused(
-    settings: dict[str, Any], password: str, expected: list[str]
-) -> None:
-    """Another Redis among the settings is refused with the variable that names it, never with what was given."""
-    rule = jinja.NativeEnvironment().from_string(loaded("vars/main.yml")["_router_overruled"])
-    problems = rule.render(router_settings=settings, router_redis_url="redis://here:6379/0", _router_password=password)
-    assert expected == [problem.split("set ")[1].removesuffix(" instead") for problem in problems]
-    assert not any("s3cret" in problem for problem in problems)
-    assert "+ _router_overruled\n" in (ROLE / "tasks" / "preflight.yml").read_text(encoding="utf-8")

@@ -36,6 +36,7 @@ class FakeSystemctl:
         self.environments: list[dict[str, str]] = []
         self.fails: dict[str, Completed] = {}
         self.timers: dict[str, tuple[str, ...]] = {}
+        self.answers: dict[str, str] = {}
         self.facts: dict[str, str] = {"ActiveState": "inactive", "MainPID": "0", "UnitFileState": "disabled"}
 
     def __call__(
@@ -60,7 +61,7 @@ class FakeSystemctl:
             (wants / UNIT).symlink_to(f"/etc/systemd/system/{UNIT}")
         if words[:2] == ("systemctl", "stop") and words[-1] == UNIT:
             self.facts.update(ActiveState="inactive", MainPID="0")
-        return self._timer(words) or Completed(0, "", "")
+        return self._timer(words) or Completed(0, self.answers.get(words[0], ""), "")
 
     def _timer(self, words: tuple[str, ...]) -> Completed | None:
         """Timers that systemd-run makes, that can be listed by a pattern, and stopped by name."""

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
-    from ansible_collections.quantum.router.plugins.module_utils.release.layout import Layout
 
     from tests.unit.release.conftest import FakeSystemctl
 
@@ -62,10 +61,10 @@ def test_showing_changes_nothing(host: Host, systemctl: FakeSystemctl) -> None:
 @pytest.mark.usefixtures("python")
 def test_setting_tells_the_journal(host: Host, systemctl: FakeSystemctl) -> None:
     """The journal has the intention before the change, and who, why, old and new after it."""
-    assert ("7", "3") == capacity.change(host, 3, "exchange shows three", "bob")
+    assert ("7", "3") == capacity.change(host, 3, "exchange shows three")
     assert [("--force=3",)] == asked(systemctl)
     before, after = journal(host)
-    facts = {"who": "ann", "by": "bob", "new": 3, "reason": "exchange shows three", "release": A}
+    facts = {"who": "ann", "new": 3, "reason": "exchange shows three", "release": A}
     assert {"action": "capacity to be set", **facts}.items() <= before.items()
     assert {"action": "capacity set", "old": "7", **facts}.items() <= after.items()
 
@@ -159,18 +158,18 @@ def test_a_state_from_before_has_nothing_under_way(host: Host) -> None:
     ],
 )
 def test_by_hand_it_takes_both_a_count_and_a_reason(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
     """A wrong command line is told the way out and changes nothing."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert cli.USAGE == cli.main(["capacity", *words], layout)
+    assert cli.USAGE == cli.main(["capacity", *words], host)
     assert said in capsys.readouterr().err
 
 
 def test_by_hand_it_needs_root(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Settings and password are root's to read."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert cli.FAILED == cli.main(["capacity"], layout)
+    assert cli.FAILED == cli.main(["capacity"], host)
     assert "router-release: capacity needs root: run it with sudo\n" == capsys.readouterr().err

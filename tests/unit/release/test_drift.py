@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from ansible_collections.quantum.router.plugins.module_utils.release import store
-from ansible_collections.quantum.router.plugins.module_utils.release.activation import activate
 from ansible_collections.quantum.router.plugins.module_utils.release.adoption import adopt
 from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import confirm
 from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift, notices
 from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT
 from ansible_collections.quantum.router.plugins.module_utils.release.state import State
+
+from tests.unit.release.steps import activate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ A = "1.0.0-aaaaaaaaaaaa"
 def deployed(host: Host, stage: Callable[[str], Path]) -> Path:
     """A release that runs untouched; returns its directory."""
     tree = stage(A)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     confirm(host, "d1", {})
     return tree
 
@@ -117,7 +118,7 @@ def test_a_release_over_one_that_was_disabled_stays_so(
     systemctl.facts.update(UnitFileState="disabled")
     adopt(host)
     stage(A)
-    activate(host, A, "d1", 5)
+    activate(host, A, "d1")
     confirm(host, "d1", {})
     assert [] == noticed(host)
 
@@ -128,7 +129,7 @@ def test_what_is_unfinished_is_noticed(host: Host, systemctl: FakeSystemctl, sta
     systemctl.facts.update(UnitFileState="enabled")
     other = "1.0.0-bbbbbbbbbbbb"
     stage(other)
-    activate(host, other, "d2", 5)
+    activate(host, other, "d2")
     store.save(host.layout, replace(store.load(host.layout), owed={A: 2}, settling={f"{A} t": 1}))
     pending, owed = noticed(host)
     assert pending.startswith(f"deployment d2 of release {other} is not judged since 2001-09-09T01:46:40.000Z: ")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looking at a host: systemd's answers, Redis, what the host is, and what has drifted."""
+"""Looking at a host: systemd's answers, Redis, and what the host is."""
 
 from __future__ import annotations
 
@@ -9,23 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ansible_collections.quantum.router.plugins.module_utils.release import preflight, redis_probe, store, systemctl
-from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import confirm
-from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift
-from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT
-from ansible_collections.quantum.router.plugins.module_utils.release.state import State
-
-from tests.unit.release.steps import activate
+from ansible_collections.quantum.router.plugins.module_utils.release import preflight, redis_probe, systemctl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
-
-    from tests.unit.release.conftest import FakeSystemctl
-
-A = "1.0.0-aaaaaaaaaaaa"
 
 
 class Redis(threading.Thread):
@@ -139,8 +128,17 @@ def test_address_forms() -> None:
     assert "localhost:6379" == redis_probe.parse_url("redis://").where
 
 
+PYTHON: dict[str, Any] = {
+    "version": "3.11.2",
+    "executable": "/usr/bin/python3",
+    "tag": "cp311",
+    "implementation": "CPython",
+    "bits": 64,
+    "libc": "glibc",
+    "venv": True,
+}
 GOOD_HOST: dict[str, Any] = {
-    "python": {"version": "3.11.2", "executable": "/usr/bin/python3", "tag": "cp311", "venv": True},
+    "python": PYTHON,
     "machine": "x86_64",
     "os": {"system": "Linux", "id": "debian", "version": "12"},
     "systemd": {"running": True, "version": 252},
@@ -154,16 +152,19 @@ GOOD_HOST: dict[str, Any] = {
         ({}, []),
         ({"os": {"system": "FreeBSD"}}, ["the host runs FreeBSD"]),
         ({"machine": "riscv64"}, ["machine riscv64 is not supported"]),
+        ({"python": {**PYTHON, "libc": ""}}, ["Python /usr/bin/python3 is CPython of 64 bits on another libc"]),
+        ({"python": {**PYTHON, "implementation": "PyPy"}}, ["Python /usr/bin/python3 is PyPy of 64 bits on glibc"]),
+        ({"python": {**PYTHON, "bits": 32}}, ["Python /usr/bin/python3 is CPython of 32 bits on glibc"]),
         ({"root": False}, ["router_info does not run as root"]),
         ({"systemd": {"running": False, "version": 0}}, ["systemd does not run this host"]),
         ({"systemd": {"running": True, "version": 239}}, ["systemd 239 is too old: 247 or newer is needed"]),
         (
-            {"python": {**GOOD_HOST["python"], "version": "3.9.18"}},
+            {"python": {**PYTHON, "version": "3.9.18"}},
             ["Python 3.9.18 (/usr/bin/python3) is too old: 3.10"],
         ),
-        ({"python": {**GOOD_HOST["python"], "venv": False}}, ["Python /usr/bin/python3 has no venv module"]),
+        ({"python": {**PYTHON, "venv": False}}, ["Python /usr/bin/python3 has no venv module"]),
         (
-            {"python": {**GOOD_HOST["python"], "executable": "/root/py/bin/python3"}},
+            {"python": {**PYTHON, "executable": "/root/py/bin/python3"}},
             ["Python /root/py/bin/python3 lies in a home"],
         ),
     ],
@@ -197,63 +198,6 @@ def test_systemds_answer_is_read() -> None:
     assert ("/etc/a", "/etc/b") == facts.environment_files
     assert ("/etc/x.conf", "/run/y.conf") == facts.drop_ins
     assert (0, "signal 9", "/srv") == (facts.main_pid, facts.ended, facts.working_directory)
-
-
-@pytest.fixture
-def deployed(host: Host, stage: Callable[[str], Path]) -> Path:
-    """A release that runs untouched; returns its directory."""
-    tree = stage(A)
-    activate(host, A, "d1")
-    confirm(host, "d1", {})
-    return tree
-
-
-def lines(host: Host) -> list[str]:
-    """The drift that is found now."""
-    return drift(host, host.facts(), store.load(host.layout))
-
-
-@pytest.mark.usefixtures("deployed")
-def test_untouched_release_has_no_drift(host: Host) -> None:
-    """Nothing is reported of what is as it was left, nor of a host that was never deployed to."""
-    assert [] == lines(host)
-    assert [] == drift(host, host.facts(), State())
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ("file", f"release {A}: venv/code.py has another content"),
-        ("unit", f"/etc/systemd/system/{UNIT} differs from the release's unit"),
-        ("no unit", f"/etc/systemd/system/{UNIT} is not the release's unit"),
-        ("drop-in", f"drop-in /etc/systemd/system/{UNIT}.d/x.conf overrides the release's unit"),
-        ("process", "process 100 does not run from release"),
-        ("old process", "process 100 is older than the files of release"),
-        ("stopped", f"{UNIT} is failed, not active"),
-        ("reload", f"systemd has not read {UNIT} since it changed"),
-        ("current", "current points at nothing"),
-    ],
-)
-def test_drift_is_named(host: Host, systemctl: FakeSystemctl, deployed: Path, change: str, said: str) -> None:
-    """Each thing that is no longer as it was left is one line that names it."""
-    installed = host.layout.units / UNIT
-    drop_in = host.layout.units / f"{UNIT}.d" / "x.conf"
-    drop_in.parent.mkdir()
-    changes: dict[str, Callable[[], object]] = {
-        "file": lambda: (deployed / "venv" / "code.py").write_text("x"),
-        "unit": lambda: installed.write_text("x"),
-        "no unit": installed.unlink,
-        "drop-in": drop_in.touch,
-        "process": lambda: host.layout.at("/proc/100/cmdline").write_text("python"),
-        "old process": lambda: systemctl.facts.update(ActiveEnterTimestampMonotonic="1"),
-        "stopped": lambda: systemctl.facts.update(ActiveState="failed"),
-        "reload": lambda: systemctl.facts.update(NeedDaemonReload="yes"),
-        "current": host.layout.current.unlink,
-    }
-    changes[change]()
-    found = lines(host)
-    assert 1 == len(found)
-    assert found[0].startswith(said)
 
 
 def test_command_that_is_missing_or_slow_is_no_exception(host: Host) -> None:

@@ -95,7 +95,7 @@ def test_changing_the_host_needs_root(
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     for words in (["confirm", "--deployment=d1"], ["rollback"], ["freeze", "--message=x"], ["prune"], ["restore"]):
         assert cli.main(words, host) == cli.FAILED
-        assert f"router-release: {words[0]} changes the host: run it as root\n" == capsys.readouterr().err
+        assert f"router-release: {words[0]} needs root: run it with sudo\n" == capsys.readouterr().err
 
 
 def test_nothing_to_confirm_is_told(

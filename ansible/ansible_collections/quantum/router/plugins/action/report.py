@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.quantum.router.plugins.plugin_utils.listing import one_line, problems_of
 
 SCHEMA = 1
 """Raised by one when a field of report.json changes its meaning or goes."""
@@ -46,6 +47,13 @@ _ARGUMENTS = frozenset(
 )
 
 
+# What Ansible and shells say of a host without a Python, or with one that Ansible itself cannot use.
+_NO_PYTHON = re.compile(
+    r"The module interpreter \S+ was not found|[^\s:]*python[0-9.]*: (command )?not found"
+    r"|requires a minimum of Python version [0-9.]+\. Current version: [0-9.]+",
+)
+
+
 def why(failure: dict[str, Any]) -> str:
     """Return one line that says why a task failed, "" if none did.
 
@@ -62,7 +70,9 @@ def why(failure: dict[str, Any]) -> str:
         said = f"{failure['phase']}: {said}" if failure.get("phase") else said
     if re.search(r"sudo( password|ers|:)|[Bb]ecome", said):
         said = f"cannot become root: {said}; connect as root, allow sudo, or give --ask-become-pass"
-    return " ".join(said.split())
+    if found := _NO_PYTHON.search(said):
+        said = f"{found[0]}: the host needs Python 3.10 or newer, install it or name it with ansible_python_interpreter"
+    return one_line(said)
 
 
 def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
@@ -81,6 +91,7 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
         "deployment": (judged if unchanged else facts).get("deployment") or None,
         "verdict": _verdict(judged, failure),
         "reason": _held(judged, held_s) or _reason(failure, back),
+        "problems": problems_of(str(failure.get("msg") or "")),
         "held": held_s > 0,
         "rolled_back": not back.get("failed") and (bool(back.get("changed")) or _undone(back)),
         "rollback_failed": bool(back.get("failed")),

@@ -25,6 +25,7 @@ requirements:
 """
 
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.quantum.router.plugins.plugin_utils.listing import one_line
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats
@@ -81,7 +82,7 @@ def gone(phases: list[dict[str, Any]]) -> str:
 
 def failed(host: str, why: str) -> str:
     """Return the line of a host that wrote no report."""
-    return f"verdict=fail host={host} reason={json.dumps(' '.join(why.split()), ensure_ascii=False)}"
+    return f"verdict=fail host={host} reason={json.dumps(one_line(why), ensure_ascii=False)}"
 
 
 class CallbackModule(CallbackBase):

@@ -27,8 +27,8 @@ options:
   reason:
     description: Why, for the journal.
     type: str
-  by:
-    description: The person behind the login on the host, for the journal.
+  who:
+    description: Who asks, for the journal; the user of the login unless given.
     type: str
     default: ""
   unit:
@@ -59,6 +59,7 @@ after:
   type: str
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -77,7 +78,7 @@ def _count(host: Host, given: dict[str, Any], *, check: bool) -> capacity.Count:
         raise ReleaseError(f"count is {wanted}: give 0 to {MOST}")
     if check:
         return capacity.Count(capacity.show(host).before, str(wanted))
-    return capacity.change(host, wanted, given["reason"], given["by"])
+    return capacity.change(host, wanted, given["reason"])
 
 
 def main() -> None:
@@ -86,14 +87,17 @@ def main() -> None:
         argument_spec={
             "count": {"type": "int"},
             "reason": {"type": "str"},
-            "by": {"type": "str", "default": ""},
+            "who": {"type": "str", "default": ""},
             "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
         },
         required_by={"count": ["reason"], "reason": ["count"]},
         supports_check_mode=True,
     )
+    host = Host(unit=module.params["unit"])
+    if module.params["who"]:
+        host = replace(host, who=module.params["who"])
     try:
-        count = _count(Host(unit=module.params["unit"]), module.params, check=module.check_mode)
+        count = _count(host, module.params, check=module.check_mode)
     except ReleaseError as error:
         module.fail_json(msg=str(error))
     except OSError as error:

@@ -35,6 +35,18 @@ options:
     description: Password for Redis, used when the address has none.
     type: str
     default: ""
+  redis_managed:
+    description: Whether the role makes the users in Redis, so that the password lies on the host already.
+    type: bool
+    default: false
+  redis_admin_url:
+    description: Address of Redis as an administrator, who is asked instead while the users are still to be made.
+    type: str
+    default: ""
+  redis_admin_password:
+    description: Password of that administrator.
+    type: str
+    default: ""
   min_python:
     description: The oldest Python that will do.
     type: str
@@ -106,9 +118,14 @@ drift:
   returned: always
   type: list
   elements: str
+notices:
+  description: What else a person should know of the host, and no deployment mends, one line each.
+  returned: always
+  type: list
+  elements: str
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -119,34 +136,53 @@ from ansible_collections.quantum.router.plugins.module_utils.release import (
     redis_probe,
     store,
 )
-from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift
+from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift, notices
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
-from ansible_collections.quantum.router.plugins.module_utils.release.state import State
+from ansible_collections.quantum.router.plugins.module_utils.release.state import State, unsettled
 from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import Facts, parse
 
 
-def _look(host: Host, redis_url: str, redis_password: str, min_python: str) -> dict[str, Any]:
+def _look(host: Host, given: dict[str, Any]) -> dict[str, Any]:
     described = preflight.describe(host)
-    problems = preflight.problems(described, min_python)
-    probe = redis_probe.probe(redis_url, redis_password) if redis_url else redis_probe.Probe()
-    facts = parse("")
+    problems = preflight.problems(described, given["min_python"])
+    probe = _probe(host, given)
+    facts, state = parse(""), State()
     try:
         state = store.load(host.layout)
+    except ReleaseError as error:
+        problems.append(str(error))
+    try:
         if described["systemd"]["running"]:
             facts = host.facts()
             adoption.refuse_foreign_drop_ins(host, facts)
     except ReleaseError as error:
         problems.append(str(error))
-        state = State()
     return {
         **described,
         "redis": {"reachable": probe.reachable, "version": probe.version, "auth_error": probe.auth_error},
         "unit": _unit(host, facts),
         "releases": _releases(host, state),
-        "drift": drift(host, facts, state, redis_password),
+        "drift": drift(host, facts, state, given["redis_password"]),
+        "notices": notices(host, facts, state),
         "problems": problems + ([probe.problem] if probe.problem else []),
     }
+
+
+def _probe(host: Host, given: dict[str, Any]) -> redis_probe.Probe:
+    """Ask Redis as whoever can log in: an administrator, a user that the role made, or the one that was named."""
+    if not given["redis_url"]:
+        return redis_probe.Probe()
+    if given["redis_admin_url"]:
+        return redis_probe.probe(given["redis_admin_url"], given["redis_admin_password"])
+    if not given["redis_managed"]:
+        return redis_probe.probe(given["redis_url"], given["redis_password"])
+    unmade = "the users in Redis are not made yet: give router_redis_admin_urls for this run"
+    password = host.layout.password
+    if not password.is_file():
+        return redis_probe.Probe(problem=unmade)
+    probe = redis_probe.probe(given["redis_url"], password.read_text(encoding="utf-8").strip())
+    return replace(probe, problem=f"{unmade} ({probe.auth_error})") if probe.auth_error else probe
 
 
 def _unit(host: Host, facts: Facts) -> dict[str, Any]:
@@ -170,7 +206,7 @@ def _releases(host: Host, state: State) -> dict[str, Any]:
         "withdrawn": list(state.withdrawn),
         "pending": asdict(state.pending) if state.pending else None,
         "verdicts": state.verdicts,
-        "capacity_owed": state.owed,
+        "capacity_owed": unsettled(state),
     }
 
 
@@ -181,6 +217,9 @@ def main() -> None:
             "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
             "redis_url": {"type": "str", "default": "redis://127.0.0.1:6379/0"},
             "redis_password": {"type": "str", "default": "", "no_log": True},
+            "redis_managed": {"type": "bool", "default": False},
+            "redis_admin_url": {"type": "str", "default": ""},
+            "redis_admin_password": {"type": "str", "default": "", "no_log": True},
             "min_python": {"type": "str", "default": "3.10"},
             "history": {"type": "bool", "default": False},
         },
@@ -188,7 +227,7 @@ def main() -> None:
     )
     host, tell = Host(unit=module.params.pop("unit")), module.params.pop("history")
     try:
-        answer = _look(host, **module.params)
+        answer = _look(host, module.params)
         if tell:
             answer["history"] = history.table(history.rows(store.journal(host.layout)))
     except OSError as error:

@@ -32,15 +32,15 @@ def show(host: Host) -> Count:
     return _ask(host, _live(host))
 
 
-def change(host: Host, value: int, reason: str, by: str = "") -> Count:
-    """Set the count and tell the journal who did, why, and what it was; *by* is the person behind the login, if known.
+def change(host: Host, value: int, reason: str) -> Count:
+    """Set the count and tell the journal who did, why, and what it was.
 
     Raises ReleaseError when Redis refuses, and when the journal can't be written: a change that nobody can see
     later is not made.
     """
     with store.locked(host.layout):
         release = _live(host)
-        intent = {"release": release, "new": value, "reason": reason, "by": by or host.who}
+        intent = {"release": release, "new": value, "reason": reason}
         problem = store.record(host, "capacity to be set", **intent)
         if problem:
             raise ReleaseError(problem)

@@ -84,19 +84,6 @@ def _list(host: Host, _options: argparse.Namespace) -> _Answer:
     return [{"id": name, "is": _marks(host.layout, state, name)} for name in host.layout.kept()]
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise argparse.ArgumentTypeError(f"{text!r} is no count: give 0 to 999999999")
-    return int(text)
-
-
-def _capacity(host: Host, value: int | None, reason: str) -> dict[str, Any]:
-    if (value is None) == bool(reason):
-        raise UsageError("capacity needs --set and --reason together, or neither to show the count")
-    count = capacity.show(host) if value is None else capacity.change(host, value, reason)
-    return {"before": count.before, "after": count.after}
-
-
 def _marks(layout: Layout, state: State, name: str) -> list[str]:
     lists = {"known good": state.known_good, "bad": state.bad, "withdrawn": state.withdrawn}
     marks = [mark for mark, names in lists.items() if name in names]
@@ -203,6 +190,14 @@ def _unfreeze(host: Host, _options: argparse.Namespace) -> _Answer:
     return {"changed": lock.unfreeze(host)}
 
 
+def _capacity(host: Host, options: argparse.Namespace) -> _Answer:
+    reason = options.reason.strip()
+    if (options.set is None) == bool(reason):
+        raise UsageError("capacity needs --set and --reason together, or neither to show the count")
+    count = capacity.show(host) if options.set is None else capacity.change(host, options.set, reason)
+    return {"before": count.before, "after": count.after}
+
+
 def _prune(host: Host, _options: argparse.Namespace) -> _Answer:
     return {"pruned": confirmation.prune(host)}
 
@@ -211,6 +206,12 @@ def _seconds(text: str) -> float:
     if 0 < float(text) <= 7 * 86_400:
         return float(text)
     raise ValueError(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise argparse.ArgumentTypeError(f"{text!r} is no count: give 0 to 999999999")
+    return int(text)
 
 
 _DEPLOYMENT = {"metavar": "ID", "required": True, "help": "the pending deployment"}
@@ -259,6 +260,14 @@ _COMMANDS: dict[str, tuple[Callable[[Host, argparse.Namespace], _Answer], str, d
     ),
     "freeze": (_freeze, "keep deployments away until unfreeze", {"--message": _MESSAGE, "--wait-s": _WAIT}),
     "unfreeze": (_unfreeze, "end a freeze", {}),
+    "capacity": (
+        _capacity,
+        "the count of open orders; with --set and --reason changed, and the journal tells who did",
+        {
+            "--set": {"metavar": "N", "type": _count, "help": "set it, 0 to 999999999"},
+            "--reason": {"metavar": "TEXT", "default": "", "help": "why, needed with --set"},
+        },
+    ),
     "prune": (_prune, "remove what is too old to return to", {}),
     "restore": (_restore, "at boot only, before the router: put back what a pending deployment replaced", {}),
     "settle": (_settle_boot, "at boot only: start what is back, and end the deployment", {}),

@@ -85,7 +85,7 @@ def probe(url: str, password: str = "") -> Probe:
     except ValueError as error:
         return Probe(problem=f"router_redis_url is no Redis address: {error}")
     try:
-        with _connect(address) as connection, connection.makefile("rwb") as stream:
+        with connect(address) as connection, connection.makefile("rwb") as stream:
             return _converse(address, stream)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
@@ -133,7 +133,8 @@ def _converse(address: Address, stream: _Stream) -> Probe:
     return Probe(reachable=True, version=version, problem=too_old(address.where, version))
 
 
-def _connect(address: Address) -> socket.socket:
+def connect(address: Address) -> socket.socket:
+    """A connection to the server, over TLS where the address says so; raises OSError."""
     if address.path:
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(PATIENCE_S)
