@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class RedisServer:
     """A redis-server on a unix socket, append-only, that a test may stop, kill and start again on the same data."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, configuration: Path | None = None) -> None:
         self._folder = folder
+        self._configuration = configuration
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.socket = folder / "redis.sock"
@@ -36,7 +37,8 @@ class RedisServer:
         """Start the server and wait until it answers."""
         program = shutil.which("redis-server")
         assert program, "redis-server is missing: run make setup"
-        options = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self._folder), "--save", ""]
+        options = [str(self._configuration)] if self._configuration else []
+        options += ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self._folder), "--save", ""]
         options += ["--appendonly", "yes", "--maxmemory-policy", "noeviction", *self._options]
         log = (self._folder / "redis.log").open("ab")
         self._process = subprocess.Popen([program, *options], stdout=log, stderr=log)

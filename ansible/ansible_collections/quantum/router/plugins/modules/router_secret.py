@@ -1,0 +1,124 @@
+# Copyright (c) 2026, Quantum Router contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The router's users in Redis for playbooks; the work is in module_utils/release/secret.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: router_secret
+short_description: Make the quantum router's users in Redis, and exchange their passwords
+version_added: 1.0.0
+author: Quantum Router maintainers (@quantum-router)
+description:
+  - Makes two users with exactly the rights they need, the one named in O(redis_url) for the service and one with
+    C(-deployment) behind its name for who deploys and operates.
+  - Their passwords are made on the host, lie in files that only root reads, and are never shown. Redis is told their
+    SHA-256.
+  - Redis keeps the users over a restart, in its file of users or, without one, in its configuration
+    (C(CONFIG REWRITE)).
+  - Rights are added and never taken, so that what ran before can come back.
+attributes:
+  check_mode:
+    description: Can predict what it would change without changing it.
+    support: full
+  diff_mode:
+    description: Names what was changed in RV(changes); of a secret there is nothing to show.
+    support: none
+options:
+  state:
+    description:
+      - V(made) makes the users that are missing and gives them what rights they lack.
+      - V(rotated) gives each a new password, restarts the router with it, and then takes the old one away. If the
+        router does not get ready the old password is used again.
+    type: str
+    required: true
+    choices: [made, rotated]
+  unit:
+    description: The systemd unit of the router.
+    type: str
+    default: quantum-ai-strategy-router.service
+  redis_url:
+    description: Address of Redis for the service, with its user.
+    type: str
+    required: true
+  environment:
+    description: The settings of the router by environment name, which name the keys. Not needed with O(state=rotated).
+    type: dict
+    default: {}
+  admin_urls:
+    description: Every Redis server as an administrator sees it, without a password. Never stored.
+    type: list
+    elements: str
+    required: true
+  admin_password:
+    description: Password of that administrator. Never stored.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = """
+- name: Make the users
+  quantum.router.router_secret:
+    state: made
+    redis_url: redis://router@127.0.0.1:6379/0
+    admin_urls: [redis://admin@127.0.0.1:6379]
+    admin_password: "{{ vaulted }}"
+
+- name: Exchange the passwords
+  quantum.router.router_secret:
+    state: rotated
+    redis_url: redis://router@127.0.0.1:6379/0
+    admin_urls: [redis://admin@127.0.0.1:6379]
+    admin_password: "{{ vaulted }}"
+"""
+
+RETURN = """
+changes:
+  description: What was changed, one line each.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quantum.router.plugins.module_utils.release import secret
+from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
+
+
+def _change(module: AnsibleModule, host: Host) -> list[str]:
+    given = module.params
+    admin = secret.Admin(given["admin_urls"], given["admin_password"])
+    url = given["redis_url"]
+    if given["state"] == "made":
+        settings = {name: str(value) for name, value in given["environment"].items()}
+        return secret.make(host, admin, url, settings, check=module.check_mode)
+    users = [account.name for account in secret.accounts(host, url)] if module.check_mode else []
+    return [f"{name} has a new password" for name in users or secret.rotate(host, admin, url)]
+
+
+def main() -> None:
+    """Read the arguments, make the change, answer."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "required": True, "choices": ["made", "rotated"]},
+            "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
+            "redis_url": {"type": "str", "required": True},
+            "environment": {"type": "dict", "default": {}},
+            "admin_urls": {"type": "list", "elements": "str", "required": True},
+            "admin_password": {"type": "str", "default": "", "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        changes = _change(module, Host(unit=module.params["unit"]))
+    except ReleaseError as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or 'the host'}: {error.strerror}")
+    module.exit_json(changed=bool(changes), changes=changes)
+
+
+if __name__ == "__main__":
+    main()
