@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host whose users in Redis the role has made: what those do who operate it, and what they may get wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.infra.conftest import STATE, UNIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.infra.conftest import Desk, Playbooks
+
+ROOT = Path(__file__).resolve().parents[3]
+SECRETS = "/etc/quantum-router"
+OPEN_ORDERS = "quantum:state:open_orders"
+SIGNALS = "quantum:stream:ai.decision.made"
+#: As in this scenario's host_vars, and a run without it.
+ADMIN = "planted-adm1n"
+#: Entries of the stream that were read and have no outcome: those that were skipped at the first start, and no others.
+BOOKS = f"""redis-cli EVAL '
+local function named(flat) local t = {{}} for i = 1, #flat, 2 do t[flat[i]] = flat[i + 1] end return t end
+local group = named(redis.call("XINFO", "GROUPS", KEYS[1])[1])
+local sum = 0
+for _, count in ipairs(redis.call("HVALS", KEYS[2])) do sum = sum + count end
+return named(redis.call("XINFO", "STREAM", KEYS[1]))["entries-added"] - group["lag"] - sum
+' 2 {SIGNALS} quantum:router:outcomes"""
+NO_ADMIN: dict[str, Any] = {"router_redis_admin_urls": [], "router_redis_admin_password": ""}
+
+
+def journal(desk: Desk) -> list[dict[str, Any]]:
+    """The audit journal of the host."""
+    return [json.loads(line) for line in desk.run(f"cat {STATE}/journal.jsonl").splitlines()]
+
+
+def passwords(desk: Desk, user: str) -> list[str]:
+    """The SHA-256 of each password that lets a user in."""
+    rules = next(line for line in desk.redis("ACL", "LIST").splitlines() if line.startswith(f"user {user} "))
+    return re.findall(r" #([0-9a-f]{64})", rules)
+
+
+def on_the_host(desk: Desk, name: str) -> str:
+    """The SHA-256 of a password as it lies on the host."""
+    return desk.run(f"sha256sum < {SECRETS}/{name}").split()[0]
+
+
+def test_the_role_has_made_the_users(desk: Desk, playbooks: Playbooks) -> None:
+    """Service and deployment log in as users of their own, which a restart of Redis does not forget."""
+    assert "pass" == playbooks.report["verdict"]
+    assert [on_the_host(desk, "redis-password")] == passwords(desk, "desk")
+    assert [on_the_host(desk, "desk-deployment.password")] == passwords(desk, "desk-deployment")
+    assert " user=desk " in desk.redis("CLIENT", "LIST")
+    assert "2" == desk.run("grep --count '^user desk' /etc/redis/redis.conf")
+    assert "600 root\n600 root" == desk.run(f"stat --format='%a %U' {SECRETS}/*password")
+    assert desk.run("router check").startswith("ok: ")
+    assert "holder" in desk.run("router status || true")
+    refused = desk.redis("--no-auth-warning", "--user", "desk", "--pass", f"$(cat {SECRETS}/redis-password)", "FLUSHALL")
+    assert refused.startswith("NOPERM")
+
+
+def test_the_unit_talks_to_nobody_else(desk: Desk) -> None:
+    """What router_redis_addresses names is what the kernel lets through."""
+    shown = desk.run(f"systemctl show {UNIT} --property=IPAddressAllow,IPAddressDeny --value").splitlines()
+    assert {"127.0.0.0/8 ::1/128", "0.0.0.0/0 ::/0"} == {" ".join(sorted(line.split())) for line in shown}
+
+
+def test_again_changes_nothing_with_and_without_an_administrator(desk: Desk, playbooks: Playbooks) -> None:
+    """The users are as they should be, so the same deployment again needs no administrator."""
+    before, listing, users = desk.runs(), desk.listing(), desk.redis("ACL", "LIST")
+    for variables in ({}, NO_ADMIN):
+        again = playbooks.deploy(**variables)
+        assert 0 == again.code
+        assert "unchanged=true" in again.last_line
+        assert " changed=0 " in re.sub(" +", " ", again.output)
+    assert (before, listing, users) == (desk.runs(), desk.listing(), desk.redis("ACL", "LIST"))
+
+
+def test_everything_that_is_wrong_is_named_at_once(desk: Desk, playbooks: Playbooks) -> None:
+    """A line each in the output, the first and a number in the last; nothing on the host changes."""
+    before, listing = desk.runs(), desk.listing()
+    refused = playbooks.deploy(
+        router_maxx=1,
+        router_soak_min="soon",
+        router_watchdog_s=-1,
+        router_redis_addresses=["10.9.9.9"],
+        router_settings={"MAX_OPEN_ORDERS": 0},
+    )
+    assert 0 != refused.code
+    assert "router_maxx is no variable of the role: remove it" in refused.reason
+    assert refused.reason.endswith(" (and 4 more, listed above)")
+    for problem in (
+        "router_maxx is no variable",
+        "router_soak_min='soon' must be a whole number from 0 to 86400",
+        "router_watchdog_s=-1 must be a whole number from 2 to 3600",
+        "router_redis_url names 127.0.0.1, which router_redis_addresses=10.9.9.9 does not allow",
+        "MAX_OPEN_ORDERS='0' must be",
+    ):
+        assert re.search(rf"^\s*- {re.escape(problem)}", refused.output, re.MULTILINE), problem
+    assert (before, listing) == (desk.runs(), desk.listing())
+
+
+@pytest.fixture
+def execution_stopped(desk: Desk) -> Iterator[None]:
+    """Nobody counts open orders meanwhile."""
+    desk.run("systemctl stop lab-execution")
+    yield
+    desk.run("systemctl start lab-execution")
+
+
+def make(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run make as a person does, on this scenario's host."""
+    return subprocess.run(["make", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.usefixtures("execution_stopped")
+def test_capacity_is_shown_and_set_with_a_reason(desk: Desk, playbooks: Playbooks) -> None:
+    """Shown without a trace; set only with a reason, which the journal keeps with who, old and new."""
+    desk.redis("SET", OPEN_ORDERS, "7")
+    lines = len(journal(desk))
+    shown = playbooks.run("quantum.router.capacity")
+    assert (0, True) == (shown.code, shown.last_line.startswith("capacity=7 host="))
+    refused = playbooks.run("quantum.router.capacity", router_capacity_set=3)
+    assert 0 != refused.code
+    assert "router_capacity_reason is not given: say why" in refused.reason
+    planned = playbooks.run("quantum.router.capacity", "--check", router_capacity_set=3, router_capacity_reason="why")
+    assert "capacity=3 before=7 " in planned.last_line
+    assert ("7", lines) == (desk.redis("GET", OPEN_ORDERS), len(journal(desk)))
+
+    done = make("capacity", f"INVENTORY={playbooks.inventory}", "SET=3", "REASON=the exchange's \"book\" says 3")
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "capacity=3 before=7 host=" in done.stdout.splitlines()[-1]
+    assert "3" == desk.redis("GET", OPEN_ORDERS)
+    entry = journal(desk)[-1]
+    assert ("capacity set", "7", 3, 'the exchange\'s "book" says 3') == tuple(
+        entry[key] for key in ("action", "old", "new", "reason")
+    )
+    assert entry["who"]
+
+    assert "before=3 after=2" == desk.run("router-release capacity --set 2 --reason 'by hand'")
+    assert "2" == desk.redis("GET", OPEN_ORDERS)
+
+
+def test_rotating_loses_no_signal_and_shows_nothing(desk: Desk, playbooks: Playbooks) -> None:
+    """The router works on with a new password while signals come; the old ones let nobody in any more."""
+    books = int(desk.run(BOOKS))
+    old = {name: on_the_host(desk, name) for name in ("redis-password", "desk-deployment.password")}
+    before = desk.runs()
+    rotated = playbooks.run("quantum.router.secret")
+    assert 0 == rotated.code
+    assert rotated.last_line.startswith("rotated=desk,desk-deployment host=")
+    assert [on_the_host(desk, "redis-password")] == passwords(desk, "desk")
+    assert [on_the_host(desk, "desk-deployment.password")] == passwords(desk, "desk-deployment")
+    assert not set(old.values()) & {*passwords(desk, "desk"), *passwords(desk, "desk-deployment")}
+    after = desk.runs()
+    assert before["MainPID"] != after["MainPID"]
+    assert ("active", before["NRestarts"]) == (after["ActiveState"], after["NRestarts"])
+    assert desk.publishes()
+    assert books == int(desk.run(BOOKS))
+    assert "stale" not in desk.redis("HKEYS", "quantum:router:outcomes").split()
+    assert "desk-deployment.password redis-password" == desk.run(f"ls -A {SECRETS} | xargs")
+
+
+def test_no_secret_is_anywhere_but_in_its_file(desk: Desk, playbooks: Playbooks) -> None:
+    """The administrator's password has left nothing on the host, the others are in their files alone."""
+    kept = desk.run(f"cat {SECRETS}/*password").split()
+    search = "grep --text --files-with-matches --fixed-strings"
+    planted = f"{search} --recursive {ADMIN[:3]}''{ADMIN[3:]} /opt /etc /var/lib/quantum-router /run /home /root /tmp"
+    assert "" == desk.run(f"{planted} 2> /dev/null || true")
+    made = f"{search} --recursive --file={SECRETS}/redis-password --file={SECRETS}/desk-deployment.password"
+    holding = desk.run(f"{made} /opt /etc /var/lib /run /home /root /tmp 2> /dev/null || true").splitlines()
+    assert {f"{SECRETS}/redis-password", f"{SECRETS}/desk-deployment.password"} == {
+        path for path in holding if "/credentials/" not in path
+    }
+    journalled = desk.run("journalctl --no-pager --output=export")
+    told = "".join(path.read_text(encoding="utf-8") for path in playbooks.reports.rglob("*") if path.is_file())
+    assert [] == [secret for secret in [*kept, ADMIN] if secret in journalled + told]
+
+
+#: Kind of drift -> how it comes about, what verify says of it, how it is mended.
+DRIFTS = {
+    "unit": (f"echo '# by hand' >> /etc/systemd/system/{UNIT}", "differs from the release's unit", "{install}"),
+    "drop-in": (
+        f"mkdir -p /etc/systemd/system/{UNIT}.d && touch /etc/systemd/system/{UNIT}.d/mine.conf",
+        "mine.conf overrides the release's unit",
+        f"rm -r /etc/systemd/system/{UNIT}.d",
+    ),
+    "reload": ("true", f"systemd has not read {UNIT} since it changed", "systemctl daemon-reload"),
+    "environment": (
+        "echo MAX_OPEN_ORDERS=11 >> {release}/environment",
+        "environment has another content",
+        "sed -i '$d' {release}/environment",
+    ),
+    "code": ("echo '#' >> {code}", "venv/lib/python3.11/site-packages/router/__init__.py has another content",
+             "sed -i '$d' {code}"),
+    "added": ("touch {release}/venv/extra", "venv/extra was added", "rm {release}/venv/extra"),
+    "older": ("touch {release}/manifest.json", "is older than the files of release", f"systemctl restart {UNIT}"),
+    "disabled": (
+        f"rm /etc/systemd/system/multi-user.target.wants/{UNIT}",
+        f"{UNIT} is disabled, it would not start at boot: systemctl enable {UNIT}",
+        f"systemctl enable --quiet {UNIT}",
+    ),
+    "secret": (
+        f"chmod 0644 {SECRETS}/redis-password",
+        "redis-password can be read by others than root",
+        f"chmod 0600 {SECRETS}/redis-password",
+    ),
+}  # fmt: skip
+
+
+def verify(playbooks: Playbooks) -> list[str]:
+    """The last lines of `make verify`, one for each finding; none when it is content."""
+    run = playbooks.run("quantum.router.verify", **NO_ADMIN)
+    lines = run.output.strip().splitlines()
+    findings = [line for line in lines if line.startswith("drift host=")]
+    assert (0 == run.code) == (not findings) == lines[-1].startswith("verified=true ")
+    return findings
+
+
+def test_verify_names_each_kind_of_drift(desk: Desk, playbooks: Playbooks) -> None:
+    """All at once, a line each and a failure; when each is mended it is content again."""
+    assert [] == verify(playbooks)
+    release = desk.run("readlink -f /opt/quantum-router/current")
+    names = {
+        "release": release,
+        "code": f"{release}/venv/lib/python3.11/site-packages/router/__init__.py",
+        "install": f"cp {release}/unit /etc/systemd/system/{UNIT}",
+    }
+    for how, _, _ in DRIFTS.values():
+        desk.run(how.format_map(names))
+    findings = verify(playbooks)
+    assert {kind: [True] for kind in DRIFTS} == {
+        kind: [True for line in findings if said in line] for kind, (_, said, _) in DRIFTS.items()
+    }
+    assert len(DRIFTS) == len(findings)
+    for _, _, mend in DRIFTS.values():
+        desk.run(mend.format_map(names))
+    desk.run("systemctl daemon-reload")
+    assert [] == verify(playbooks)
+
+
+def test_verify_names_a_process_of_another_kind(desk: Desk, playbooks: Playbooks) -> None:
+    """A unit that was masked and stopped by hand, and one that is gone from where it was left."""
+    unit = f"/etc/systemd/system/{UNIT}"
+    desk.run(f"cp {unit} /root/unit && systemctl stop {UNIT} && ln -sf /dev/null {unit} && systemctl daemon-reload")
+    try:
+        findings = verify(playbooks)
+    finally:
+        desk.run(f"rm {unit} && mv /root/unit {unit} && systemctl daemon-reload && systemctl start {UNIT}")
+    for said in (f"unit {UNIT} is masked", f"{unit} is not the release's unit", f"{UNIT} is inactive, not active"):
+        assert [True] == [True for line in findings if said in line], findings
+    assert [] == verify(playbooks)
