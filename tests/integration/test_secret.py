@@ -17,7 +17,7 @@ import redis
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "ansible"))
 
-from ansible_collections.quantum.router.plugins.module_utils.release import secret, store
+from ansible_collections.quantum.router.plugins.module_utils.release import lock, secret, store
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT, Layout
@@ -372,11 +372,15 @@ def test_an_old_password_that_cannot_be_taken_away_is_told(desk: Desk, monkeypat
 
 
 def test_nothing_is_exchanged_while_a_deployment_is_not_judged(desk: Desk) -> None:
-    """A rollback must find what it left."""
+    """A rollback must find what it left; a host that somebody works on, or that is frozen, is left alone too."""
     desk.make()
     passwords = desk.passwords
+    held = lock.acquire(desk.host, lock.Request("release b", 60.0, "d1"))
+    with pytest.raises(ReleaseError, match="the host is locked by ann since .*: release b"):
+        desk.rotate()
+    lock.unlock(desk.host, held.token)
     store.save(desk.layout, State(pending=Pending("d1", RELEASE, None, "now")))
-    with pytest.raises(ReleaseError, match="deployment d1 is not judged yet"):
+    with pytest.raises(ReleaseError, match="deployment d1 of release .* is not judged yet"):
         desk.rotate()
     assert passwords == desk.passwords
 

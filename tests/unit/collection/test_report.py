@@ -76,6 +76,35 @@ def test_failure_before_the_judge_is_a_fail() -> None:
     assert expected == (made["verdict"], made["reduction"], made["rolled_back"])
 
 
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ({"msg": "x", "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found\n"}, "/usr/bin/python3: not found"),
+        ({"msg": "The module interpreter '/usr/bin/python3' was not found."}, "The module interpreter '/usr/bin/pyth"),
+        (
+            {"msg": "ansible-core requires a minimum of Python version 3.8. Current version: 3.7.3 (default, Oct 1"},
+            "requires a minimum of Python version 3.8. Current version: 3.7.3",
+        ),
+        (
+            {"module_stderr": "Traceback (most recent call last):\n  File x\nSyntaxError: future feature annotations is not defined\n"},
+            "SyntaxError: future feature annotations is not defined",
+        ),
+    ],
+)
+def test_a_host_whose_python_will_not_do_is_one_line(failure: dict[str, Any], said: str) -> None:
+    """Without a Python that Ansible can use, the line says what is needed and how to name it."""
+    reason = assembled(failure=failure)["reason"]
+    assert reason.startswith(said)
+    assert reason.endswith(": the host needs Python 3.10 or newer, install it or name it with ansible_python_interpreter")
+
+
+def test_several_problems_are_told_by_the_first() -> None:
+    """The report has each of them; the line the first, and how many more there are."""
+    made = assembled(failure={"msg": "2 problems:\n- a=1 is wrong\n- b=2 is wrong"})
+    assert ["a=1 is wrong", "b=2 is wrong"] == made["problems"]
+    assert report.line(made).endswith('reason="a=1 is wrong (and 1 more, listed above)"')
+
+
 def test_failed_rollback_is_the_worst_case() -> None:
     """A rollback that failed is told first, with the command to run, and never as rolled back."""
     made = assembled(failure={"msg": "silent"}, rolled_back={"failed": True, "changed": True, "msg": "no space"})

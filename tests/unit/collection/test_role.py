@@ -44,6 +44,12 @@ def test_password_is_never_shown(name: str) -> None:
     assert OPTIONS[name]["no_log"]
 
 
+def test_no_task_becomes_another_user_than_root() -> None:
+    """An unprivileged user who may use sudo is enough: nothing needs the rights of the service's user, or acl."""
+    named = [path for path in COLLECTION.rglob("*.yml") if "become_user" in path.read_text(encoding="utf-8")]
+    assert [] == named
+
+
 def test_main_is_the_table_of_contents() -> None:
     """main.yml names every phase, in the order in which a deployment goes through them."""
     text = (ROLE / "tasks" / "main.yml").read_text(encoding="utf-8")

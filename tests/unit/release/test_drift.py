@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from ansible_collections.quantum.router.plugins.module_utils.release import store
+from ansible_collections.quantum.router.plugins.module_utils.release import lock, store
 from ansible_collections.quantum.router.plugins.module_utils.release.adoption import adopt
 from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import confirm
 from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift, notices
@@ -134,6 +134,20 @@ def test_what_is_unfinished_is_noticed(host: Host, systemctl: FakeSystemctl, sta
     pending, owed = noticed(host)
     assert pending.startswith(f"deployment d2 of release {other} is not judged since 2001-09-09T01:46:40.000Z: ")
     assert owed.startswith(f"the count of open orders is owed +3 from release {A}: ")
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_lock_is_noticed_until_it_is_over(host: Host, systemctl: FakeSystemctl) -> None:
+    """Who works on the host, or has frozen it, is told with the reason."""
+    systemctl.facts.update(UnitFileState="enabled")
+    lock.acquire(host, lock.Request("year end", None))
+    assert ["the host is frozen by ann since 2001-09-09T01:46:40.000Z: year end"] == noticed(host)
+    lock.unfreeze(host)
+    lock.acquire(host, lock.Request("release b", 0.0))
+    assert [] == noticed(host)
+    host.layout.lock.write_text("{")
+    (damaged,) = noticed(host)
+    assert "can't be read" in damaged
 
 
 def test_a_secret_that_others_can_read_is_noticed(host: Host) -> None:

@@ -47,10 +47,11 @@ _ARGUMENTS = frozenset(
 )
 
 
-# What Ansible and shells say of a host without a Python, or with one that Ansible itself cannot use.
+# What Ansible, shells and Python say of a host without a Python, or with one that Ansible itself cannot use.
 _NO_PYTHON = re.compile(
-    r"The module interpreter \S+ was not found|[^\s:]*python[0-9.]*: (command )?not found"
-    r"|requires a minimum of Python version [0-9.]+\. Current version: [0-9.]+",
+    r"The module interpreter \S+ was not found|[^\s:]*python[0-9.]*: (command not found|not found|No such file)"
+    r"|requires a minimum of Python version [0-9.]+\. Current version: [0-9.]+"
+    r"|SyntaxError: future feature annotations is not defined",
 )
 
 

@@ -132,6 +132,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quantum.router.plugins.module_utils.release import (
     adoption,
     history,
+    login,
     preflight,
     redis_probe,
     store,
@@ -170,7 +171,7 @@ def _look(host: Host, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _probe(host: Host, given: dict[str, Any]) -> redis_probe.Probe:
-    """Ask Redis as whoever can log in: an administrator, a user that the role made, or the one that was named."""
+    """Ask Redis as whoever can log in: an administrator, the user that the role made to deploy, or the one named."""
     if not given["redis_url"]:
         return redis_probe.Probe()
     if given["redis_admin_url"]:
@@ -178,10 +179,12 @@ def _probe(host: Host, given: dict[str, Any]) -> redis_probe.Probe:
     if not given["redis_managed"]:
         return redis_probe.probe(given["redis_url"], given["redis_password"])
     unmade = "the users in Redis are not made yet: give router_redis_admin_urls for this run"
-    password = host.layout.password
+    scheme, user, place = login.split(given["redis_url"])
+    password = login.deployment_password(host.layout, user)
     if not password.is_file():
         return redis_probe.Probe(problem=unmade)
-    probe = redis_probe.probe(given["redis_url"], password.read_text(encoding="utf-8").strip())
+    url = f"{scheme}://{user}{login.SUFFIX}@{place}"
+    probe = redis_probe.probe(url, password.read_text(encoding="utf-8").strip())
     return replace(probe, problem=f"{unmade} ({probe.auth_error})") if probe.auth_error else probe
 
 

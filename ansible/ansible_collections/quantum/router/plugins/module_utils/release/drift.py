@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from . import adoption, login, manifest
+from . import adoption, lock, login, manifest
 from .errors import ReleaseError
 from .layout import MANIFEST, is_legacy
 from .state import unsettled
@@ -65,7 +65,15 @@ def notices(host: Host, facts: Facts, state: State) -> list[str]:
         f"the count of open orders is owed {delta:+d} from release {name}: any router-release command tries again"
         for name, delta in unsettled(state).items()
     ]
-    return lines + _readable_secrets(host)
+    return lines + _locked(host) + _readable_secrets(host)
+
+
+def _locked(host: Host) -> list[str]:
+    try:
+        held = lock.load(host)
+    except ReleaseError as error:
+        return [str(error)]
+    return [f"the host is {held.holder}"] if held and not lock.is_over(held, host.moment()) else []
 
 
 def _meant_to_start(host: Host, state: State) -> bool:

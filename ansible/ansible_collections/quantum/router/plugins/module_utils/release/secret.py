@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Iterator, Mapping, Sequence
 
-from . import acl, durable, login, redis_probe, staging, store, systemctl
+from . import acl, durable, lock, login, redis_probe, staging, store, systemctl
 from .activation import STOP_S, failure
 from .errors import ReleaseError
 from .resp import Link
@@ -119,9 +119,8 @@ def rotate(host: Host, admin: Admin, url: str) -> list[str]:
     """
     done = []
     with _links(admin) as links, store.locked(host.layout):
-        pending = store.load(host.layout).pending
-        if pending:
-            raise ReleaseError(f"deployment {pending.deployment} is not judged yet: confirm it or roll it back first")
+        # Not while somebody deploys, nor on a host that is frozen; who wants to deploy meanwhile waits for this to end.
+        lock.check(host, lock.Request("new passwords", 0.0, "rotate-secret"))
         for account in accounts(host, url):
             try:
                 _exchange(host, admin, links, account)
