@@ -34,6 +34,10 @@ options:
     type: str
     required: true
     choices: [made, rotated]
+  who:
+    description: Who asks, for the journal; the user of the login unless given.
+    type: str
+    default: ""
   unit:
     description: The systemd unit of the router.
     type: str
@@ -81,6 +85,8 @@ changes:
   elements: str
 """
 
+from dataclasses import replace
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quantum.router.plugins.module_utils.release import secret
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
@@ -103,6 +109,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "required": True, "choices": ["made", "rotated"]},
+            "who": {"type": "str", "default": ""},
             "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
             "redis_url": {"type": "str", "required": True},
             "environment": {"type": "dict", "default": {}},
@@ -111,8 +118,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    host = Host(unit=module.params["unit"])
+    if module.params["who"]:
+        host = replace(host, who=module.params["who"])
     try:
-        changes = _change(module, Host(unit=module.params["unit"]))
+        changes = _change(module, host)
     except ReleaseError as error:
         module.fail_json(msg=str(error))
     except OSError as error:

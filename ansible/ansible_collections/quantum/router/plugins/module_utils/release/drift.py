@@ -65,15 +65,16 @@ def notices(host: Host, facts: Facts, state: State) -> list[str]:
         f"the count of open orders is owed {delta:+d} from release {name}: any router-release command tries again"
         for name, delta in unsettled(state).items()
     ]
-    return lines + _locked(host) + _readable_secrets(host)
+    return lines + _locked(host, state) + _readable_secrets(host)
 
 
-def _locked(host: Host) -> list[str]:
+def _locked(host: Host, state: State) -> list[str]:
     try:
         held = lock.load(host)
     except ReleaseError as error:
         return [str(error)]
-    return [f"the host is {held.holder}"] if held and not lock.is_over(held, host.moment()) else []
+    told = held is None or (state.pending is not None and held.deployment == state.pending.deployment)
+    return [f"the host is {held.holder}"] if held and not told and not lock.is_over(held, host.moment()) else []
 
 
 def _meant_to_start(host: Host, state: State) -> bool:
