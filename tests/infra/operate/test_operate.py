@@ -62,7 +62,9 @@ def test_the_role_has_made_the_users(desk: Desk, playbooks: Playbooks) -> None:
     assert desk.run("router check").startswith("ok: ")
     # What only the user for deployment may: the command on the host is it.
     assert desk.run("router capacity --create").startswith(f"{OPEN_ORDERS}: ")
-    refused = desk.redis("--no-auth-warning", "--user", "desk", "--pass", f"$(cat {SECRETS}/redis-password)", "FLUSHALL")
+    refused = desk.redis(
+        "--no-auth-warning", "--user", "desk", "--pass", f"$(cat {SECRETS}/redis-password)", "FLUSHALL"
+    )
     assert refused.startswith("NOPERM")
 
 
@@ -134,7 +136,7 @@ def test_capacity_is_shown_and_set_with_a_reason(desk: Desk, playbooks: Playbook
     assert "capacity=3 before=7 " in planned.last_line
     assert ("7", lines) == (desk.redis("GET", OPEN_ORDERS), len(journal(desk)))
 
-    done = make("capacity", f"INVENTORY={playbooks.inventory}", "SET=3", "REASON=the exchange's \"book\" says 3")
+    done = make("capacity", f"INVENTORY={playbooks.inventory}", "SET=3", 'REASON=the exchange\'s "book" says 3')
     assert 0 == done.returncode, done.stdout + done.stderr
     assert "capacity=3 before=7 host=" in done.stdout.splitlines()[-1]
     assert "3" == desk.redis("GET", OPEN_ORDERS)

@@ -86,7 +86,9 @@ def test_failure_before_the_judge_is_a_fail() -> None:
             "requires a minimum of Python version 3.8. Current version: 3.7.3",
         ),
         (
-            {"module_stderr": "Traceback (most recent call last):\n  File x\nSyntaxError: future feature annotations is not defined\n"},
+            {
+                "module_stderr": "Traceback (most recent call last):\n  File x\nSyntaxError: future feature annotations is not defined\n"
+            },
             "SyntaxError: future feature annotations is not defined",
         ),
     ],
@@ -95,7 +97,9 @@ def test_a_host_whose_python_will_not_do_is_one_line(failure: dict[str, Any], sa
     """Without a Python that Ansible can use, the line says what is needed and how to name it."""
     reason = assembled(failure=failure)["reason"]
     assert reason.startswith(said)
-    assert reason.endswith(": the host needs Python 3.10 or newer, install it or name it with ansible_python_interpreter")
+    assert reason.endswith(
+        ": the host needs Python 3.10 or newer, install it or name it with ansible_python_interpreter"
+    )
 
 
 def test_several_problems_are_told_by_the_first() -> None:

@@ -13,7 +13,7 @@ from .activation import STOP_S, failure
 from .ending import clear, end
 from .errors import ReleaseError
 from .layout import is_legacy
-from .state import Move, State, plan_rollback, roll_back
+from .state import Move, State, plan_rollback, roll_back, unsettled
 
 if TYPE_CHECKING:
     from .adoption import Adopted
@@ -118,7 +118,7 @@ def settle(host: Host) -> Rollback | None:
     """
     done = _settle(host)
     give_up_s = host.moment().uptime_s + REDIS_S
-    while store.load(host.layout).owed and host.moment().uptime_s < give_up_s:
+    while unsettled(store.load(host.layout)) and host.moment().uptime_s < give_up_s:
         host.sleep(1.0)
         with store.locked(host.layout, WAIT_S):
             capacity.settle(host)
