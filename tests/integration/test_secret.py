@@ -376,11 +376,11 @@ def test_nothing_is_exchanged_while_a_deployment_is_not_judged(desk: Desk) -> No
     desk.make()
     passwords = desk.passwords
     held = lock.acquire(desk.host, lock.Request("release b", 60.0, "d1"))
-    with pytest.raises(ReleaseError, match="the host is locked by ann since .*: release b"):
+    with pytest.raises(ReleaseError, match=r"the host is locked by ann since .*: release b"):
         desk.rotate()
     lock.unlock(desk.host, held.token)
     store.save(desk.layout, State(pending=Pending("d1", RELEASE, None, "now")))
-    with pytest.raises(ReleaseError, match="deployment d1 of release .* is not judged yet"):
+    with pytest.raises(ReleaseError, match=r"deployment d1 of release .* is not judged yet"):
         desk.rotate()
     assert passwords == desk.passwords
 

@@ -86,9 +86,7 @@ def test_failure_before_the_judge_is_a_fail() -> None:
             "requires a minimum of Python version 3.8. Current version: 3.7.3",
         ),
         (
-            {
-                "module_stderr": "Traceback (most recent call last):\n  File x\nSyntaxError: future feature annotations is not defined\n"
-            },
+            {"module_stderr": "Traceback:\n  File x\nSyntaxError: future feature annotations is not defined\n"},
             "SyntaxError: future feature annotations is not defined",
         ),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+jinja = importlib.import_module("jinja2.nativetypes")
 yaml = importlib.import_module("yaml")  # it carries no types
 activation = importlib.import_module("ansible_collections.quantum.router.plugins.module_utils.release.activation")
 verdict = importlib.import_module("ansible_collections.quantum.router.plugins.callback.verdict")
