@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -19,6 +21,7 @@ from router.redis_io.acl import naming_rights
 from router.redis_io.client import connect, explained, file_problems
 from router.redis_io.keys import Keys, catalogue
 from router.redis_io.rights import deployment
+from router.redis_url import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +46,8 @@ MODULES: Final = {
 
 #: Settings that name files.
 _FILE_SETTINGS: Final = ("ROUTER_REDIS_URL", "ROUTER_REDIS_PASSWORD_FILE", "ROUTER_SENTINEL_PASSWORD_FILE")
+#: Behind the name of the service's user: the user of who deploys and operates, where the role makes the users.
+DEPLOYMENT_SUFFIX: Final = "-deployment"
 #: Characters of a text that a person gives and Redis keeps.
 MAX_TEXT_LENGTH: Final = 200
 
@@ -89,9 +94,13 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def redis_of_environment(retries: int = 2) -> Iterator[tuple[redis.Redis, Settings, Keys]]:
-    """Yield a client, the settings and the keys of this environment."""
+def redis_of_environment(retries: int = 2, *, service: bool = False) -> Iterator[tuple[redis.Redis, Settings, Keys]]:
+    """Yield a client, the settings and the keys of this environment.
+
+    It is logged in as who deploys and operates where there is such a user, and as the *service* for who asks about it.
+    """
     settings = settings_of_environment()
+    settings = settings if service else of_deployment(settings)
     with contextlib.closing(connect(settings, retries)) as client:
         keys = catalogue(settings)
         try:
@@ -99,6 +108,19 @@ def redis_of_environment(retries: int = 2) -> Iterator[tuple[redis.Redis, Settin
                 yield client, settings, keys
         except redis.RedisError as error:
             raise RedisUnavailableError(f"Redis at {settings.redis_url}: {explained(settings, error)}") from None
+
+
+def of_deployment(settings: Settings) -> Settings:
+    """Return *settings* with the login of who deploys, where the role has made one: its password lies with the others.
+
+    Within the service's own unit there is none, for its credentials are its own alone.
+    """
+    folder, user = os.environ.get("CREDENTIALS_DIRECTORY"), parse(settings.redis_url).user
+    name = f"{user}{DEPLOYMENT_SUFFIX}"
+    if not (folder and user and Path(folder, f"{name}.password").is_file()):
+        return settings
+    url = settings.redis_url.replace(f"://{user}@", f"://{name}@", 1)
+    return replace(settings, redis_url=url, redis_password_file=f"{name}.password")
 
 
 def settings_of_environment() -> Settings:

@@ -18,7 +18,7 @@ import msgspec
 import redis
 
 from router import __version__
-from router.cli import json_option, printing, redis_of_environment, settings_of_environment
+from router.cli import json_option, of_deployment, printing, redis_of_environment, settings_of_environment
 from router.errors import ConfigError, RedisUnavailableError, RouterError
 from router.failures import recall, remember
 from router.log import open_log
@@ -74,7 +74,7 @@ def check(*, as_json: bool) -> None:
     """Check settings, Redis, rights and scripts; has no effect. Warnings do not fail it."""
     from router import check as asked  # noqa: PLC0415 - the service starts quicker without it
 
-    with redis_of_environment() as (client, settings, keys):
+    with redis_of_environment(service=True) as (client, settings, keys):
         report = asked.check(client, settings, keys)
     if as_json:
         click.echo(msgspec.json.encode(report))
@@ -96,16 +96,17 @@ def check(*, as_json: bool) -> None:
 def acl(user: str, role: str, *, as_file: bool) -> None:
     """Print the Redis user with exactly the rights needed, and `default` off; asks nothing, changes nothing."""
     from router.redis_io.acl import users  # noqa: PLC0415 - the service starts quicker without it
-    from router.redis_io.rights import deployment, service  # noqa: PLC0415
+    from router.redis_io.rights import deployment, drilled_service  # noqa: PLC0415
 
     settings = settings_of_environment()
+    settings = settings if role == "service" else of_deployment(settings)
     name = user or parse(settings.redis_url).user or "quantum-router"
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
         raise click.UsageError("--user must be 1 to 64 letters, digits and ._-")
     password = password_of(settings)
     if password is None:
         raise ConfigError(["ROUTER_REDIS_PASSWORD_FILE is not set: name the file with the user's password in it"])
-    rights = (service if role == "service" else deployment)(catalogue(settings), settings)
+    rights = (drilled_service if role == "service" else deployment)(catalogue(settings), settings)
     for rules in users(name, password, rights):
         click.echo(f"{'user' if as_file else 'ACL SETUSER'} {rules}")
 

@@ -89,6 +89,12 @@ def service(keys: Keys, settings: Settings) -> list[Right]:
     return rights
 
 
+def drilled_service(keys: Keys, settings: Settings) -> list[Right]:
+    """Return every right of the service, and the same on the keys of a drill, which runs it as its own user."""
+    rights = service(keys, settings)
+    return rights + _of_a_drill(rights)
+
+
 def deployment(keys: Keys, settings: Settings) -> list[Right]:
     """Return every right of who deploys and operates: the service's, and those of the other commands."""
     on = {

@@ -21,6 +21,7 @@ from tests.integration.conftest import PASSWORD, RENAMED, Market, eventually, ru
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.integration.conftest import RedisServer, RouterProcess
 
@@ -223,3 +224,27 @@ def test_a_right_that_is_lost_while_running_is_named_until_it_is_given_back(
         assert f"may not {word} quantum:" in router.events("REDIS_UNAVAILABLE")[-1]["MESSAGE"], router.log
         admin.execute_command("ACL", "SETUSER", "desk", "clearselectors", "-@all", *rules(rights).split())
         router.wait_for("ACTIVE", count=seen + 1)
+
+
+def test_commands_log_in_as_who_operates_where_its_password_lies(
+    redis_server: RedisServer, login: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    """With a second user's password among the secrets the commands are that user, `check` is the service."""
+    settings = login("service")
+    url = settings.pop("url")
+    assert 69 == run_router(url, "capacity", "--create", **settings).returncode
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "redis-password").write_text(PASSWORD, encoding="utf-8")
+    second = credentials / "desk-deployment.password"
+    second.write_text("another-s3cret", encoding="utf-8")
+    environ = {"CREDENTIALS_DIRECTORY": str(credentials), "ROUTER_REDIS_PASSWORD_FILE": "redis-password"}
+    printed = run_router(url, "acl", "--for", "deployment", **environ).stdout.splitlines()[0]
+    assert printed.startswith("ACL SETUSER desk-deployment reset on #")
+    admin: Any = redis_server.client
+    admin.execute_command(*printed.split())
+    done = run_router(url, "capacity", "--create", **environ)
+    assert (0, "") == (done.returncode, done.stderr)
+    second.write_text("wrong", encoding="utf-8")
+    assert "invalid username-password pair" in run_router(url, "capacity", **environ).stderr
+    assert 0 == run_router(url, "check", **environ).returncode

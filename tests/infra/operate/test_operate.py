@@ -96,7 +96,7 @@ def test_everything_that_is_wrong_is_named_at_once(desk: Desk, playbooks: Playbo
         router_settings={"MAX_OPEN_ORDERS": 0},
     )
     assert 0 != refused.code
-    assert "router_maxx is no variable of the role: remove it" in refused.reason
+    assert refused.reason.startswith("router_maxx is no variable of the role: ")
     assert refused.reason.endswith(" (and 4 more, listed above)")
     for problem in (
         "router_maxx is no variable",

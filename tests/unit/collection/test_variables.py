@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from router.cli import DEPLOYMENT_SUFFIX
+
 yaml = importlib.import_module("yaml")  # it carries no types
 PLUGINS = "ansible_collections.quantum.router.plugins"
 contradictions = importlib.import_module(f"{PLUGINS}.plugin_utils.contradictions")
@@ -238,8 +240,8 @@ def test_what_is_wrong_by_itself_contradicts_nothing() -> None:
 
 
 def test_the_suffix_of_users_is_the_same_on_controller_and_host() -> None:
-    """Preflight refuses the names that the host would make."""
-    assert login.SUFFIX == contradictions.DEPLOYMENT_SUFFIX
+    """Preflight refuses the names that the host would make, and the router's commands log in by."""
+    assert login.SUFFIX == contradictions.DEPLOYMENT_SUFFIX == DEPLOYMENT_SUFFIX
 
 
 def test_wheel_host_and_dependencies_are_named_in_the_same_breath(tmp_path: Path) -> None:

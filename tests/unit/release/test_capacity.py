@@ -93,19 +93,16 @@ def test_without_a_release_nobody_knows_the_key(host: Host) -> None:
 
 
 @pytest.mark.usefixtures("python")
-def test_who_operates_logs_in_as_that_user(host: Host, systemctl: FakeSystemctl) -> None:
-    """Where the role made two users, the second's name and password are used; without its password the service's."""
+def test_the_deployer_finds_the_passwords_where_they_are_kept(host: Host, systemctl: FakeSystemctl) -> None:
+    """The release's environment names a credential, which only its unit has; the deployer is told the folder."""
     environment = host.layout.release(A) / "environment"
     environment.write_text("ROUTER_REDIS_URL=unix://desk@/run/redis.sock\nROUTER_REDIS_PASSWORD_FILE=redis-password\n")
-    secrets = host.layout.password.parent
     capacity.show(host)
-    expected = {"CREDENTIALS_DIRECTORY": str(secrets), "ROUTER_REDIS_PASSWORD_FILE": "redis-password"}
-    assert {**expected, "ROUTER_REDIS_URL": "unix://desk@/run/redis.sock"} == systemctl.environments[-1]
-    secrets.mkdir(parents=True)
-    (secrets / "desk-deployment.password").write_text("x")
-    capacity.show(host)
-    expected["ROUTER_REDIS_PASSWORD_FILE"] = "desk-deployment.password"
-    assert {**expected, "ROUTER_REDIS_URL": "unix://desk-deployment@/run/redis.sock"} == systemctl.environments[-1]
+    assert {
+        "CREDENTIALS_DIRECTORY": str(host.layout.password.parent),
+        "ROUTER_REDIS_PASSWORD_FILE": "redis-password",
+        "ROUTER_REDIS_URL": "unix://desk@/run/redis.sock",
+    } == systemctl.environments[-1]
 
 
 def test_an_answer_that_was_lost_is_asked_for_under_the_same_token(

@@ -45,11 +45,6 @@ def deployment_password(layout: Layout, user: str) -> Path:
 def environment(layout: Layout, path: Path) -> dict[str, str]:
     """The settings of a release (*path* is its environment file) for a command of the deployer.
 
-    Passwords lie where they are kept: the unit gets them as credentials, at a path that only its own processes see.
+    It finds the passwords where they are kept, and among them its own: the unit gets the service's as a credential.
     """
-    pairs = {**settings(path), "CREDENTIALS_DIRECTORY": str(layout.password.parent)}
-    scheme, user, place = split(pairs.get(URL_SETTING, ""))
-    password = deployment_password(layout, user)
-    if user and password.is_file():
-        pairs.update({URL_SETTING: f"{scheme}://{user}{SUFFIX}@{place}", PASSWORD_SETTING: password.name})
-    return pairs
+    return {**settings(path), "CREDENTIALS_DIRECTORY": str(layout.password.parent)}

@@ -234,7 +234,6 @@ def _wanted(host: Host, account: Account, settings: Mapping[str, str]) -> acl.Us
         raise ReleaseError("no deployer is installed on this host: deploy first")
     python = str(deployers[-1] / "venv" / "bin" / "python")
     environment = {**settings, login.PASSWORD_SETTING: str(account.password)}
-    environment["CREDENTIALS_DIRECTORY"] = str(host.layout.password.parent)
     words = ("acl", "--user", account.name, "--for", account.role)
     done = host.run((python, "-I", "-m", "router", *words), ANSWER_S, environment)
     prefix = f"ACL SETUSER {account.name} "

@@ -2,7 +2,6 @@
 # Managed by quantum.router: a deployment replaces it.
 # Runs a command of the router with the code, settings and password of the release that is deployed:
 #   sudo router status | check | acl | halt --reason TEXT | resume | reconcile ...
-# Where the role makes the users in Redis, all but check and acl, which are about the service's, log in as who operates it.
 # Exit codes are the router's own; 69 when no release is deployed, 77 without root.
 set -eu
 
@@ -23,21 +22,4 @@ release=$(readlink -e /opt/quantum-router/current) || {
 # shellcheck disable=SC2016 # the inner shell expands them
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM="${TERM:-dumb}" SUDO_USER="${SUDO_USER:-}" \
     CREDENTIALS_DIRECTORY=/etc/quantum-router \
-    sh -c '
-        set -a
-        . "$0/environment"
-        address=${ROUTER_REDIS_URL#*://}
-        user=${address%%@*}-deployment
-        case ${1:-}:$address in
-            check:* | acl:*) ;;
-            *@*)
-                if [ -e "$CREDENTIALS_DIRECTORY/$user.password" ]; then
-                    ROUTER_REDIS_URL=${ROUTER_REDIS_URL%%://*}://$user@${address#*@}
-                    ROUTER_REDIS_PASSWORD_FILE=$user.password
-                fi
-                ;;
-        esac
-        set +a
-        unset address user
-        exec "$0/venv/bin/python" -I -m router "$@"
-    ' "$release" "$@"
+    sh -c 'set -a; . "$0/environment"; set +a; exec "$0/venv/bin/python" -I -m router "$@"' "$release" "$@"
