@@ -105,7 +105,7 @@ def test_everything_that_is_wrong_is_named_at_once(desk: Desk, playbooks: Playbo
         "router_redis_url names 127.0.0.1, which router_redis_addresses=10.9.9.9 does not allow",
         "MAX_OPEN_ORDERS='0' must be",
     ):
-        assert re.search(rf"^\s*- {re.escape(problem)}", refused.output, re.MULTILINE), problem
+        assert f"- {problem}" in refused.output
     assert (before, listing) == (desk.runs(), desk.listing())
 
 
@@ -174,16 +174,20 @@ def test_no_secret_is_anywhere_but_in_its_file(desk: Desk, playbooks: Playbooks)
     """The administrator's password has left nothing on the host, the others are in their files alone."""
     kept = desk.run(f"cat {SECRETS}/*password").split()
     search = "grep --text --files-with-matches --fixed-strings"
+    files = f"--file={SECRETS}/redis-password --file={SECRETS}/desk-deployment.password"
     planted = f"{search} --recursive {ADMIN[:3]}''{ADMIN[3:]} /opt /etc /var/lib/quantum-router /run /home /root /tmp"
     assert "" == desk.run(f"{planted} 2> /dev/null || true")
-    made = f"{search} --recursive --file={SECRETS}/redis-password --file={SECRETS}/desk-deployment.password"
-    holding = desk.run(f"{made} /opt /etc /var/lib /run /home /root /tmp 2> /dev/null || true").splitlines()
+    holding = desk.run(
+        f"{search} --recursive {files} /opt /etc /var/lib /run /home /root /tmp 2> /dev/null || true"
+    ).splitlines()
     assert {f"{SECRETS}/redis-password", f"{SECRETS}/desk-deployment.password"} == {
         path for path in holding if "/credentials/" not in path
     }
-    journalled = desk.run("journalctl --no-pager --output=export")
+    journalled = f"journalctl --no-pager --output=export | {search}"
+    assert "" == desk.run(f"{journalled} {files} || true")
+    assert "" == desk.run(f"{journalled} {ADMIN[:3]}''{ADMIN[3:]} || true")
     told = "".join(path.read_text(encoding="utf-8") for path in playbooks.reports.rglob("*") if path.is_file())
-    assert [] == [secret for secret in [*kept, ADMIN] if secret in journalled + told]
+    assert [] == [secret for secret in [*kept, ADMIN] if secret in told]
 
 
 #: Kind of drift -> how it comes about, what verify says of it, how it is mended.
@@ -206,7 +210,7 @@ DRIFTS = {
     "older": ("touch {release}/manifest.json", "is older than the files of release", f"systemctl restart {UNIT}"),
     "disabled": (
         f"rm /etc/systemd/system/multi-user.target.wants/{UNIT}",
-        f"{UNIT} is disabled, it would not start at boot: systemctl enable {UNIT}",
+        f"{UNIT} is not enabled, it would not start at boot: systemctl enable {UNIT}",
         f"systemctl enable --quiet {UNIT}",
     ),
     "secret": (

@@ -34,7 +34,7 @@ def drift(host: Host, facts: Facts, state: State, password: str = "") -> list[st
         return [f"current points at {live or 'nothing'}, but {state.live} was deployed"]
     tree = host.layout.release(live)
     lines = [f"release {live}: {line}" for line in manifest.verify(tree)]
-    lines += [f"drop-in {path} overrides the release's unit" for path in adoption.movable_drop_ins(host, facts)]
+    lines += [f"drop-in {path} overrides the release's unit" for path in _drop_ins(host, facts)]
     installed = host.layout.units / host.unit
     if not installed.is_file() or installed.is_symlink():
         lines.append(f"{host.layout.host_path(installed)} is not the release's unit")
@@ -47,6 +47,12 @@ def drift(host: Host, facts: Facts, state: State, password: str = "") -> list[st
     return lines + _process(host, facts, live)
 
 
+def _drop_ins(host: Host, facts: Facts) -> list[str]:
+    """Those that apply, and those that will as soon as systemd reads them."""
+    waiting = (host.layout.units / f"{host.unit}.d").glob("*.conf")
+    return sorted({*adoption.movable_drop_ins(host, facts), *map(host.layout.host_path, waiting)})
+
+
 def notices(host: Host, facts: Facts, state: State) -> list[str]:
     """One line for each thing that a person should know of and that no deployment mends, with what does."""
     lines = []
@@ -56,11 +62,8 @@ def notices(host: Host, facts: Facts, state: State) -> list[str]:
             f"deployment {state.pending.deployment} of release {state.pending.release} is not judged since {since}: "
             "router-release confirm or rollback"
         )
-    if state.live and not is_legacy(state.live) and _meant_to_start(host, state) and not _starts(facts):
-        lines.append(
-            f"{host.unit} is {facts.enablement or 'not enabled'}, it would not start at boot: "
-            f"systemctl enable {host.unit}"
-        )
+    if state.live and not is_legacy(state.live) and _meant_to_start(host, state) and not _starts(host, facts):
+        lines.append(f"{host.unit} is not enabled, it would not start at boot: systemctl enable {host.unit}")
     lines += [
         f"the count of open orders is owed {delta:+d} from release {name}: any router-release command tries again"
         for name, delta in unsettled(state).items()
@@ -87,8 +90,9 @@ def _meant_to_start(host: Host, state: State) -> bool:
     return True
 
 
-def _starts(facts: Facts) -> bool:
-    return facts.enablement in _ENABLED
+def _starts(host: Host, facts: Facts) -> bool:
+    # What systemd says is what it has read; a link that was removed since counts only on disk.
+    return facts.enablement == "enabled-runtime" or bool(adoption.enablement_links(host))
 
 
 def _readable_secrets(host: Host) -> list[str]:
