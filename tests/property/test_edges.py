@@ -164,6 +164,50 @@ def test_what_a_window_keeps_is_bounded(audit_max: int | None) -> None:
     assert ((10_000, 10) if audit_max else (None, 0)) == (bad.decisions and len(bad.decisions), bad.unlisted)
 
 
+def at(age_ms: int) -> tuple[bytes, list[bytes]]:
+    """A good entry of that age at NOW_MS; one from the future has a negative age."""
+    return f"{NOW_MS - age_ms}-0".encode(), entry(0)[1]
+
+
+@pytest.mark.parametrize("audit_max", [None, 10])
+@pytest.mark.parametrize(
+    ("age_ms", "outcome"),
+    [(10_001, Outcome.STALE), (10_000, None), (0, None), (-10_000, None), (-10_001, Outcome.REJECTED)],
+)
+def test_an_entry_is_fresh_up_to_the_maximum_age_in_both_directions(
+    age_ms: int, outcome: Outcome | None, audit_max: int | None
+) -> None:
+    """To the millisecond, by the quick way and by the rule."""
+    window = taken([at(age_ms)], audit_max=audit_max)
+    assert ({outcome: 1} if outcome else {}) == window.outcomes
+    assert (outcome is None) == bool(window.candidates)
+
+
+def test_candidates_expire_to_the_millisecond() -> None:
+    """Those older than allowed leave the ranking as stale; one exactly as old stays."""
+    window = taken([at(0), (f"{NOW_MS + 1}-0".encode(), entry(1, symbol="ETHUSDT")[1])])
+    window.expire(NOW_MS + 10_000)
+    assert (2, {}) == (len(window.candidates), window.outcomes)
+    window.expire(NOW_MS + 10_001)
+    assert (["ETHUSDT"], {Outcome.STALE: 1}) == ([s.symbol for s in window.ranked()], window.outcomes)
+
+
+@pytest.mark.parametrize("audit_max", [None, 100])
+def test_a_full_symbol_keeps_only_what_is_as_good_as_its_worst(audit_max: int | None) -> None:
+    """As good as the worst of 32 is a question of age; once one has left the ranking anything may come in again."""
+    full = [entry(i, confidence=0.8 + i / 1000) for i in range(1, 33)]
+    window = taken(full, audit_max=audit_max)
+    for i, (confidence, rl_gate_pass, kept) in enumerate(
+        [(0.8, False, False), (0.78, True, False), (0.801, False, False), (0.79, True, True)], start=100
+    ):
+        window.take([entry(i, confidence=confidence, rl_gate_pass=rl_gate_pass)], NOW_MS, 0.0)
+        assert kept == (f"{NOW_MS}-{i}" in window.candidates), confidence
+    assert (32, {Outcome.NOT_CHOSEN: 4}) == (len(window.candidates), window.outcomes)
+    window.drop([f"{NOW_MS}-32"], Reason.ID_PUBLISHED)
+    window.take([entry(200, confidence=0.76)], NOW_MS, 0.0)
+    assert f"{NOW_MS}-200" in window.candidates
+
+
 def test_symbols_are_bounded_while_the_window_is_open() -> None:
     """Memory does not wait for the window to close: above 2,048 symbols the worst leave."""
     window = taken([entry(i, symbol=f"S{i}", confidence=0.75 + i / 10_000) for i in range(2049)])
