@@ -138,6 +138,10 @@ def systemctl(layout: Layout) -> FakeSystemctl:
 @pytest.fixture
 def host(layout: Layout, systemctl: FakeSystemctl) -> Host:
     """That host, with a clock that stands still."""
+    return _still_host(layout, systemctl)
+
+
+def _still_host(layout: Layout, systemctl: FakeSystemctl) -> Host:
     still = Host(layout=layout, run=systemctl, sleep=lambda _s: None, who="ann")
     return replace(still, now=lambda: 1e9, monotonic=lambda: 1e3, uptime=lambda: 2e3)
 
@@ -145,6 +149,10 @@ def host(layout: Layout, systemctl: FakeSystemctl) -> Host:
 @pytest.fixture
 def legacy(layout: Layout, systemctl: FakeSystemctl) -> Path:
     """A unit installed the legacy way, running and enabled; returns its script."""
+    return _install_legacy(layout, systemctl)
+
+
+def _install_legacy(layout: Layout, systemctl: FakeSystemctl) -> Path:
     script = layout.at("/home/qt/router.py")
     script.parent.mkdir(parents=True)
     script.write_text("print('publish everything')\n")
@@ -160,17 +168,34 @@ def legacy(layout: Layout, systemctl: FakeSystemctl) -> Path:
 @pytest.fixture
 def stage(layout: Layout) -> Callable[[str], Path]:
     """Make a complete release without building anything."""
+    return lambda release: _stage_release(layout, release)
 
-    def _stage(release: str) -> Path:
-        tree = layout.release(release)
-        (tree / "venv").mkdir(parents=True)
-        (tree / "venv" / "code.py").write_text(f"# {release}\n")
-        (tree / "unit").write_text(f"[Service]\nExecStart=/opt/quantum-router/releases/{release}/venv/bin/python\n")
-        (tree / "environment").write_text('MAX_OPEN_ORDERS=10\nROUTER_KEY_PREFIX="a b"\n# note\n')
-        manifest.write(tree, {"release": release})
-        return tree
 
-    return _stage
+def _stage_release(layout: Layout, release: str) -> Path:
+    tree = layout.release(release)
+    (tree / "venv").mkdir(parents=True)
+    (tree / "venv" / "code.py").write_text(f"# {release}\n")
+    (tree / "unit").write_text(f"[Service]\nExecStart=/opt/quantum-router/releases/{release}/venv/bin/python\n")
+    (tree / "environment").write_text('MAX_OPEN_ORDERS=10\nROUTER_KEY_PREFIX="a b"\n# note\n')
+    manifest.write(tree, {"release": release})
+    return tree
+
+
+@pytest.fixture
+def make_host(tmp_path: Path) -> Callable[[], tuple[Host, FakeSystemctl]]:
+    """Make hosts, each with a router of the legacy kind running and release 1.0.0-aaaaaaaaaaaa staged."""
+    made: list[Layout] = []
+
+    def _make() -> tuple[Host, FakeSystemctl]:
+        layout = Layout(tmp_path / f"host{len(made)}")
+        layout.units.mkdir(parents=True)
+        made.append(layout)
+        systemctl = FakeSystemctl(layout)
+        _install_legacy(layout, systemctl)
+        _stage_release(layout, "1.0.0-aaaaaaaaaaaa")
+        return _still_host(layout, systemctl), systemctl
+
+    return _make
 
 
 @pytest.fixture
