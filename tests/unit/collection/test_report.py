@@ -214,6 +214,13 @@ def test_nothing_was_live_yet() -> None:
     assert (False, "the guard can't be armed") == (report_["rolled_back"], report_["reason"])
 
 
+def test_person_who_decided_is_told() -> None:
+    """A release that a person confirmed keeps the verdict that the numbers gave, and says so."""
+    made = assembled(unchanged=True, recorded={**PASSED, "verdict": "inconclusive", "by_hand": True}, verdict={})
+    assert report.line(made).endswith("host=lab unchanged=true by_hand=true")
+    assert "inconclusive" == made["verdict"]
+
+
 def test_held_says_what_to_do() -> None:
     """A deployment that is held is no success: the line has what is open and both ways on."""
     criteria = [{"name": "reduction", "status": "inconclusive", "detail": "too few signals"}]

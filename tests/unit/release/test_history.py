@@ -47,7 +47,8 @@ def lines(*entries: dict[str, Any]) -> list[str]:
 def test_table_has_who_when_what_numbers_and_duration() -> None:
     """A line each, in columns; what is not known is a dash."""
     staged = {"at": "2026-01-19T12:00:00.000Z", "who": "ann", "action": "staged", "to": "1.0.0-aaaaaaaaaaaa"}
-    head, first, second = history.table(history.rows(lines(staged, PASS, BACK)))
+    by_hand = {**PASS, "verdict": "inconclusive", "by_hand": True}
+    head, first, second, third = history.table(history.rows(lines(staged, PASS, BACK, by_hand)))
     assert "at who action from to verdict reduction intents/signals took reason" == " ".join(head.split())
     assert first.split() == [
         *("2026-01-19T12:17:00Z", "ann@ci-1", "confirmed", "legacy-0123456789ab", "1.0.0-aaaaaaaaaaaa", "pass"),
@@ -63,7 +64,7 @@ def test_table_has_who_when_what_numbers_and_duration() -> None:
         "-",
     ]
     assert second.endswith("guard: not confirmed within 9 s; it did not start")
-    assert head.index("verdict") == first.index("pass")
+    assert head.index("verdict") == first.index("pass") == third.index("inconclusive, by hand")
 
 
 @given(st.lists(st.one_of(st.text(), st.from_regex(r"\{.*\}"), st.just('{"action": "confirmed"}'))))

@@ -94,6 +94,7 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
         "reason": _held(judged, held_s) or _reason(failure, back),
         "problems": problems_of(str(failure.get("msg") or "")),
         "held": held_s > 0,
+        "by_hand": bool(judged.get("by_hand")),
         "rolled_back": not back.get("failed") and (bool(back.get("changed")) or _undone(back)),
         "rollback_failed": bool(back.get("failed")),
         "unchanged": unchanged,
@@ -133,6 +134,8 @@ def line(report: dict[str, Any]) -> str:
         parts.append("capacity_key=created")
     if report["unchanged"]:
         parts.append("unchanged=true")
+    if report["by_hand"]:
+        parts.append("by_hand=true")
     if report["held"]:
         parts.append("held=true")
     if report["rolled_back"]:

@@ -102,7 +102,7 @@ def _status(host: Host, _options: argparse.Namespace) -> _Answer:
         "active": facts.active_state,
         "main_pid": facts.main_pid,
         "current": host.layout.live(),
-        "pending": asdict(pending) if pending else None,
+        "pending": {**asdict(pending), "verdict": pending.verdict.get("verdict")} if pending else None,
         "guard": ("armed" if guard.is_armed(host, pending.deployment) else "not armed") if pending else None,
         "lock": _holder(host),
         "known_good": list(state.known_good),

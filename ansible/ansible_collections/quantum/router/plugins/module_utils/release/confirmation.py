@@ -20,22 +20,19 @@ from .state import prune as prune_state
 if TYPE_CHECKING:
     from .host import Host
 
-BY_HAND = "confirmed by hand"
-"""The verdict of a person, beside the numbers of a judge who could not decide."""
-
 
 def confirm(
     host: Host, deployment: str, verdict: Mapping[str, Any], *, by_hand: bool = False
 ) -> tuple[str, list[str], list[str]]:
     """Make the pending release known good; returns its id, those that were pruned, and warnings.
 
-    The deployment must be the pending one and hold the lock. By hand, what the judge had found stays beside it.
+    The deployment must be the pending one and hold the lock. By hand, the verdict stays what the judge had found.
     """
     with store.locked(host.layout):
         began_s, state = host.moment().uptime_s, store.load(host.layout)
         found = {**(state.pending.verdict if state.pending else {}), **verdict}
         if by_hand:
-            found["verdict"] = BY_HAND
+            found = {"verdict": "inconclusive", **found, "by_hand": True}
         previous = state.pending.previous if state.pending else None
         state = confirm_state(state, deployment, found)
         lock.require(host, deployment)

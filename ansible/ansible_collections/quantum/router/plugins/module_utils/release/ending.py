@@ -13,7 +13,7 @@ from .errors import ReleaseError
 if TYPE_CHECKING:
     from .host import Host
 
-NUMBERS = ("verdict", "reduction", "line_counts")
+NUMBERS = ("verdict", "by_hand", "reduction", "line_counts")
 """What the journal keeps of a verdict; all of it is kept with the release."""
 
 

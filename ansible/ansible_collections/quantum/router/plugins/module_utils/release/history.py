@@ -45,6 +45,7 @@ def _entry(line: str) -> dict[str, Any] | None:
 
 def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
     row = {name: entry.get(name) for name in _KEPT}
+    row["by_hand"] = bool(entry.get("by_hand"))
     row["intents/signals"] = entry.get("line_counts")
     row["reason"] = "; ".join(str(entry[name]) for name in ("reason", "problem") if entry.get(name)) or None
     return row
@@ -56,6 +57,8 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
         return str(value or "-").partition(".")[0].rstrip("Z") + "Z"
     if column == "reduction" and isinstance(value, (int, float)):
         return f"{value:.1%}"
+    if column == "verdict" and row.get("by_hand"):
+        return f"{value}, by hand"
     if column == "took" and isinstance(value, (int, float)):
         return f"{value:.0f} s"
     if column == "to" and value is None:
