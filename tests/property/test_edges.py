@@ -274,3 +274,54 @@ def test_bonuses_may_lift_a_signal_above_the_best_32_of_its_symbol(confidence: f
     window.take([entry(32, confidence=confidence, correlation_id="better", **better)], NOW_MS, 0.0)
     assert kept is ("better" in window.candidates)
     assert (32, {Outcome.NOT_CHOSEN: 1}) == (len(window.candidates), window.outcomes)
+
+
+_NO_SYMBOL = " is not 1 to 32 of letters, digits and ._:/-"
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({"symbol": 42}, f"symbol=42{_NO_SYMBOL}"),
+        ({"symbol": None}, f"symbol=None{_NO_SYMBOL}"),
+        ({"symbol": 2**64 - 1}, f"symbol=18446744073709551615{_NO_SYMBOL}"),
+        ({"symbol": 2**64}, f"symbol=(int){_NO_SYMBOL}"),
+        ({"symbol": ["BTC"]}, f"symbol=(list){_NO_SYMBOL}"),
+        ({"side": "x" * 50}, f"side='{'x' * 39} is not buy, sell or hold"),
+        ({"confidence": 1.5}, "confidence=1.5 is not a number from 0 to 1"),
+        ({"position_size_usd": "x"}, "position_size_usd='x' is not a finite number"),
+        ({"quantity": True}, "quantity=True is not a finite number"),
+        ({"quantity": -1}, "quantity=-1 is negative"),
+        ({"position_size_usd": None}, "size 0 is not from 1e-06 to 1e+12 USD"),
+        ({"position_size_usd": 5e-7}, "size 5e-07 is not from 1e-06 to 1e+12 USD"),
+        ({"quantity": 2e12}, "size 2e+12 is not from 1e-06 to 1e+12 USD"),
+        ({"trace_id": 2**64}, "trace_id has 257 characters, at most 256 count"),
+        ({"correlation_id": "x" * 300}, "correlation_id has 300 characters, at most 256 count"),
+    ],
+)
+def test_a_rejection_says_what_was_there_and_what_should_be(changes: dict[str, Any], detail: str) -> None:
+    """In words for the producer; containers and endless numbers by their type alone."""
+    rejected = signal(**changes)
+    assert isinstance(rejected, Rejected)
+    assert detail == rejected.detail
+
+
+def test_a_detail_of_exactly_80_characters_is_whole() -> None:
+    """Only what is longer is cut."""
+    rejected = signal(symbol="?" * (80 - len(f"symbol=''{_NO_SYMBOL}")))
+    assert isinstance(rejected, Rejected)
+    assert rejected.detail.endswith("?" + "'" + _NO_SYMBOL)
+
+
+@pytest.mark.parametrize("regime", ["", "  ", "none", "None", "unknown", " UNKNOWN "])
+def test_a_regime_that_names_none_gives_no_bonus(regime: str) -> None:
+    """However it is spelt."""
+    found = signal(regime=regime)
+    assert isinstance(found, Signal)
+    assert not found.regime_known
+
+
+def test_a_number_as_text_has_at_most_64_characters() -> None:
+    """No double needs more."""
+    assert isinstance(signal(confidence="0.8".ljust(64, "0")), Signal)
+    assert isinstance(signal(confidence="0.8".ljust(65, "0")), Rejected)
