@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.conftest import eventually
 from tests.integration.fault_proxy import Fault, FaultProxy
 
 if TYPE_CHECKING:
@@ -142,7 +143,9 @@ def test_a_group_that_is_removed_stops_the_router_loudly(start_router: Start, ma
     """The group is missing while running: exit 75 and a line that says so."""
     router = start_router()
     router.wait_for("ACTIVE")
-    market.client.xgroup_destroy("quantum:stream:ai.decision.made", "router")
+    stream = "quantum:stream:ai.decision.made"
+    eventually(lambda: market.client.exists(stream), "the group, which comes with the stream")
+    market.client.xgroup_destroy(stream, "router")
     market.signal()
     assert 75 == router.wait()
     assert "GROUP_MISSING" in router.log
