@@ -424,6 +424,39 @@ def test_status_tells_lock_and_guard(
     assert "lock.json can't be read" in capsys.readouterr().out
 
 
+def test_guard_waits_for_no_count(
+    host: Host,
+    stage: Callable[[str], Path],
+    systemctl: FakeSystemctl,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A count that is owed from before delays no rollback; to others a busy host is a warning, not an error."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("signal.signal", lambda *_arguments: None)
+    stage(A)
+    stage(B)
+    activate(host, A, "d1")
+    deployer = host.layout.deployers / "0123456789ab"
+    deployer.mkdir(parents=True)
+    (deployer / "manifest.json").write_text("{}")
+    store.save(host.layout, replace(store.load(host.layout), owed={B: 3}))
+    began = len(systemctl.calls)
+    assert cli.OK == cli.main(["rollback", "--deployment=d1"], host)
+    assert ("systemctl", "stop", UNIT) == systemctl.calls[began]
+    assert ["capacity"] == [words[4] for words in systemctl.calls[began:] if words[0].startswith("/")]
+
+    monkeypatch.setattr(store, "locked", _busy)
+    assert cli.OK == cli.main(["status"], host)
+    assert (
+        "router-release: another command works on this host\n" == capsys.readouterr().err.splitlines(keepends=True)[-1]
+    )
+
+
+def _busy(*_arguments: object) -> None:
+    raise ReleaseError("another command works on this host")
+
+
 def test_commands_for_hands(
     host: Host, stage: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

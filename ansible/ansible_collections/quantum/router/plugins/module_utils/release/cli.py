@@ -27,6 +27,8 @@ OK, FAILED, USAGE = 0, 1, 64
 
 _Answer = Union[Mapping[str, Any], Sequence[Mapping[str, Any]]]
 _READ_ONLY = ("list", "status", "history")
+# A guard's rollback waits for nothing but the transition before it.
+_SETTLE_THEMSELVES = ("rollback", "restore", "settle")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,7 +67,7 @@ def _dispatch(options: argparse.Namespace, host: Host) -> int:
     host = replace(host, unit=state.unit or host.unit)
     if options.command not in _READ_ONLY and os.geteuid() != 0:
         raise ReleaseError(f"{options.command} needs root: run it with sudo")
-    if options.command not in ("restore", "settle"):
+    if options.command not in _SETTLE_THEMSELVES:
         _warn(_settle(host, state))
     work = _COMMANDS[options.command][0]
     _answer(options, work(host, options))
@@ -75,8 +77,11 @@ def _dispatch(options: argparse.Namespace, host: Host) -> int:
 def _settle(host: Host, state: State) -> str | None:
     if not unsettled(state) or os.geteuid() != 0:
         return None
-    with store.locked(host.layout):
-        return capacity.settle(host)
+    try:
+        with store.locked(host.layout):
+            return capacity.settle(host)
+    except ReleaseError as error:
+        return str(error)
 
 
 def _list(host: Host, _options: argparse.Namespace) -> _Answer:

@@ -139,22 +139,15 @@ def prolong(host: Host, lock: Lock, seconds: float) -> None:
     _save(host, replace(lock, boot_id=host.moment().boot_id, ends_s=ends_s, expires=host.timestamp(seconds)))
 
 
-def drop(host: Host, deployment: str) -> Lock | None:
-    """Free the host if this deployment holds it; returns the lock that was. Call it in a transition."""
-    lock = load(host)
-    if lock is None or lock.deployment != deployment:
-        return None
-    durable.remove(host.layout.lock)
-    return lock
-
-
 def release(host: Host, deployment: str) -> bool:
     """Give the lock of a deployment back that ended before anything live changed; a pending one keeps it."""
     with store.locked(host.layout):
         pending = store.load(host.layout).pending
-        if pending and pending.deployment == deployment:
+        lock = load(host)
+        if lock is None or lock.deployment != deployment or (pending and pending.deployment == deployment):
             return False
-        return drop(host, deployment) is not None
+        durable.remove(host.layout.lock)
+    return True
 
 
 def unlock(host: Host, token: str | None = None) -> bool:
