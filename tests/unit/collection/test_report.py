@@ -221,6 +221,15 @@ def test_person_who_decided_is_told() -> None:
     assert "inconclusive" == made["verdict"]
 
 
+def test_held_and_confirmed_is_held_no_more(tmp_path: Path) -> None:
+    """The report of a release that a person has kept says so, beside the evidence that there was."""
+    judged = {**PASSED, "verdict": "inconclusive", "reason": "too few signals", "criteria": []}
+    report.write(tmp_path, assembled(verdict=judged, deployment="d1", held_s=60, before={"signals": 7}))
+    kept = {**judged, "by_hand": True, "deployment": "d1"}
+    again = json.loads(report.write(tmp_path, assembled(unchanged=True, recorded=kept)).read_text())
+    assert (False, True, None, {"signals": 7}) == (again["held"], again["by_hand"], again["reason"], again["before"])
+
+
 def test_held_says_what_to_do() -> None:
     """A deployment that is held is no success: the line has what is open and both ways on."""
     criteria = [{"name": "reduction", "status": "inconclusive", "detail": "too few signals"}]

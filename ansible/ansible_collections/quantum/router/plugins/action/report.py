@@ -113,10 +113,14 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
 
 
 def carry_over(report: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
-    """Return *report* with the evidence of *earlier*, the report of the deployment that an unchanged run refers to."""
+    """Return *report* with the evidence of *earlier*, the report of the deployment that an unchanged run refers to.
+
+    What became of that deployment is told anew: a person may have confirmed it since.
+    """
     if not report["unchanged"] or report["deployment"] != earlier.get("deployment"):
         return report
-    return {**earlier, **{name: report[name] for name in ("written_at", "unchanged", "phases")}}
+    anew = ("written_at", "unchanged", "phases", "held", "by_hand", "reason")
+    return {**earlier, **{name: report[name] for name in anew}}
 
 
 def line(report: dict[str, Any]) -> str:
