@@ -96,8 +96,9 @@ class Comparison:
         self._committed: dict[str, str] = {}
         #: Audit entry of the oldest intent left, and how many intents its commit had published before it.
         self._first_left: tuple[tuple[int, int], int] | None = None
-        #: Ranks that were met, each with its audit entry: a window gives each once.
-        self._ranks: set[tuple[str, int]] = set()
+        #: How many intents each commit published, and the rank met last; a window publishes ranks 1 to n in turn.
+        self._sizes: dict[str, int] = {}
+        self._last_ranks: dict[str, int] = {}
         #: Stretches of the cursor, start excluded, whose entries are counted and not (all) listed.
         self._unlisted: deque[tuple[tuple[int, int], tuple[int, int]]] = deque()
         self._published: dict[str, Signal | None] = {}
@@ -126,6 +127,7 @@ class Comparison:
         self._audited_from = self._audited_from or start
         if unlisted:
             self._unlisted.append(stretch)
+        self._sizes[audit_id] = sum(reason == Reason.PUBLISHED.value for _, reason in decisions)
         for entry_id, reason in decisions:
             if self._bounds.holds(entry_id):
                 self._decided(entry_id, reason, audit_id)
@@ -195,10 +197,11 @@ class Comparison:
     def _compare(self, intent_id: str, signal: Signal, intent: dict[str, Any]) -> None:
         lines = _contents(signal, intent, self._bounds.cap_usd)
         if not lines and not signal.reduce_only:
-            rank = (self._committed[signal.entry_id], intent["rank"])
-            if rank in self._ranks:
-                lines = [f"rank {rank[1]} is that of another intent of its window"]
-            self._ranks.add(rank)
+            commit, rank = self._committed[signal.entry_id], intent["rank"]
+            last, size = self._last_ranks.get(commit, 0), self._sizes[commit]
+            if not last < rank <= size:
+                lines = [f"rank {rank} comes after rank {last}, of {size} in its window"]
+            self._last_ranks[commit] = rank
         for line in lines:
             self._differs(f"intent {intent_id} of signal {signal.entry_id}: {line}")
 

@@ -82,14 +82,14 @@ OPEN_ORDERS = "quantum:state:open_orders"
 FAST = {"CANDIDATE_WINDOW_SEC": "0.4", "ROUTER_LEASE_TTL_SEC": "1", "ROUTER_LOG_FORMAT": "json"}
 
 
-def eventually(condition: Callable[[], Any], what: str, within_s: float = 8.0) -> Any:
-    """Return the first true value of *condition*; fail with *what* when there is none *within_s*."""
+def eventually(condition: Callable[[], Any], what: str | Callable[[], str], within_s: float = 8.0) -> Any:
+    """Return the first true value of *condition*; fail with *what*, asked then, when there is none *within_s*."""
     deadline_s = time.monotonic() + within_s
     while time.monotonic() < deadline_s:
         if value := condition():
             return value
         time.sleep(0.02)
-    raise AssertionError(f"not within {within_s:g} s: {what}")
+    raise AssertionError(f"not within {within_s:g} s: {what() if callable(what) else what}")
 
 
 class RouterProcess:
@@ -123,7 +123,10 @@ class RouterProcess:
             events = self.events(name, **fields)
             return events if len(events) >= count else []
 
-        seen: list[dict[str, Any]] = eventually(found, f"{count} x {name} {fields} in:\n{self.log}", within_s)
+        def wanted() -> str:
+            return f"{count} x {name} {fields} in:\n{self.log}"
+
+        seen: list[dict[str, Any]] = eventually(found, wanted, within_s)
         return seen[count - 1]
 
     def stop(self) -> int:

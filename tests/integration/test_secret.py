@@ -270,21 +270,25 @@ def test_no_signal_is_lost_while_passwords_are_exchanged(desk: Desk, market: Mar
     desk.start()
     old = desk.passwords
     done = threading.Event()
+    made: list[str] = []
 
     def produce() -> None:
         while not done.wait(0.01):
-            market.signal(symbol=f"S{time.monotonic_ns() % 50}USDT", confidence=0.8)
+            made.append(market.signal(symbol=f"S{time.monotonic_ns() % 50}USDT", confidence=0.8))
 
     producer = threading.Thread(target=produce)
     producer.start()
     try:
         for _ in range(3):
+            wanted = len(made) + 20
             assert ["desk", "desk-deployment"] == desk.rotate()
+            while producer.is_alive() and len(made) < wanted:
+                time.sleep(0.01)
     finally:
         done.set()
         producer.join()
     market.audit()
-    assert 100 < sum(market.outcomes.values())
+    assert len(made) == sum(market.outcomes.values())
     assert not {"stale", "rejected"} & market.outcomes.keys()
     assert 4 == desk.starts
     assert {name: [sha256(password)] for name, password in desk.passwords.items()} == desk.digests

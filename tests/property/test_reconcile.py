@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from router.config import Settings
@@ -49,19 +49,21 @@ def windows(payloads: list[list[dict[str, Any]]]) -> Books:
         texts = [reduce_only_intent(signal, NOW_MS, "r") for signal in exits]
         texts += [chosen_intent(choice, NOW_MS, "r", SETTINGS.max_position_usd) for choice in decision.choices]
         books.intents.extend((f"{NOW_MS + number}-{i}", {b"data": text.encode()}) for i, text in enumerate(texts, 1))
-        decisions = [(signal.entry_id, "published") for signal in exits]
-        decisions += [(entry_id, reason.value) for entry_id, reason in explain(window.candidates.values(), decision)]
+        # What is reduce-only is published at once, by a commit of its own that leaves the cursor.
+        if exits:
+            books.audit.append(audit(number, 8, (cursor, cursor), [(signal.entry_id, "published") for signal in exits]))
+        decisions = [(entry_id, reason.value) for entry_id, reason in explain(window.candidates.values(), decision)]
         decisions += window.decisions or []
-        fields = {
-            "event": "X",
-            "from": cursor,
-            "to": window.cursor,
-            "decisions": json.dumps(decisions),
-            "unlisted": "0",
-        }
-        books.audit.append((f"{NOW_MS + number}-9", {k.encode(): v.encode() for k, v in fields.items()}))
+        books.audit.append(audit(number, 9, (cursor, window.cursor), decisions))
         cursor = window.cursor
     return books
+
+
+def audit(number: int, sequence: int, stretch: tuple[str, str], decisions: list[tuple[str, str]]) -> Record:
+    """The audit entry of a commit of window *number*."""
+    start, end = stretch
+    fields = {"event": "X", "from": start, "to": end, "decisions": json.dumps(decisions), "unlisted": "0"}
+    return f"{NOW_MS + number}-{sequence}", {name.encode(): text.encode() for name, text in fields.items()}
 
 
 def compared(books: Books, **bounds: Any) -> Comparison:
@@ -151,7 +153,19 @@ def test_a_rank_that_two_intents_of_a_window_claim_is_found() -> None:
     first = {**second, "rank": 1, "size_boost": 1.3, "position_size_usd": 65.0}
     forged = (books.intents[1][0], {b"data": json.dumps(first).encode()})
     (line,) = compared(replace(books, intents=[books.intents[0], forged])).differences
-    assert "rank 1 is that of another intent of its window" in line
+    assert "rank 1 comes after rank 1, of 2 in its window" in line
+
+
+@given(books_strategy, st.data())
+def test_a_rank_that_its_window_did_not_give_is_found(books: Books, data: st.DataObject) -> None:
+    """Beyond the second all ranks have the same size, so only their order tells."""
+    place = data.draw(st.integers(0, len(books.intents) - 1))
+    intent_id, fields = books.intents[place]
+    intent = json.loads(fields[b"data"])
+    assume(not intent["reduce_only"])
+    rank = data.draw(st.integers(1, 12).filter(lambda rank: rank != intent["rank"]))
+    record = (intent_id, {b"data": json.dumps({**intent, "rank": rank}).encode()})
+    assert compared(replace(books, intents=[*books.intents[:place], record, *books.intents[place + 1 :]])).different
 
 
 def test_the_moment_and_the_release_of_an_intent_are_not_compared() -> None:
