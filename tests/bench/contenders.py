@@ -55,6 +55,7 @@ PEERS: Final = (
     Contender("FastStream batch subscriber", peer("faststream_batch"), 100_000),
     Contender("walrus consumer group, batched", peer("walrus_group"), 200_000),
     Contender("publish-everything router", peer("publish_all"), 2_000),
+    Contender("the lab's publish-everything router", peer("lab_router"), 2_000),
 )
 
 
