@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A router that publishes everything one message at a time, as an asyncio service with a blocking client does it.
 
-COUNT 10; for each signal SET NX EX, XADD, a line in the log and XACK, each call in a thread so that the loop stays free.
+COUNT 10; for each signal SET NX EX, XADD, a line in the log and XACK, each call in a thread: the loop stays free.
 """
 
 from __future__ import annotations
