@@ -90,13 +90,15 @@ class Session:
 
     def _adopt_pending(self) -> int:
         """Take up to 1,000 fresh pending entries into the window, which acknowledges them; returns how many."""
-        now_ms, now_s = self._tenure.now_ms(), self._tenure.now_s()
-        pending = list(self._group.pending_fresh())
-        adopt = self._window.adopt
-        signals = [s for i, flat in pending if (s := adopt(i, flat, now_ms, now_s)) is not None]
+        tenure, signals, adopted = self._tenure, [], 0
+        for entry_id, flat in self._group.pending_fresh():
+            adopted += 1
+            if (signal := self._window.adopt(entry_id, flat, tenure.now_ms(), tenure.now_s())) is not None:
+                signals.append(signal)
+            tenure.renew_if_due()
         self._publisher.reduce_only(self._window, signals)
-        self._adopting = bool(pending)
-        return len(pending)
+        self._adopting = adopted > 0
+        return adopted
 
     def _next_window(self) -> None:
         self._window = Window(self._tenure.cursor, self._settings)

@@ -25,7 +25,7 @@ def jump(tenure: Tenure, group: Group, entries_read: int | None, telemetry: Tele
     newest_stale = group.newest_stale(tenure.now_ms())
     jumps = newest_stale is not None and order(newest_stale) > order(cursor)
     target = newest_stale if jumps and newest_stale else cursor
-    reached = group.entries_read_at(target)
+    reached = group.entries_read_at(target, tenure.renew_if_due)
     before = 0 if cursor == "0-0" else entries_read
     skipped = max(0, reached - before) if reached >= 0 and before is not None else None
     outcomes = {Outcome.STALE.value: skipped} if jumps and skipped else {}

@@ -10,7 +10,7 @@ import redis
 from router.errors import FencedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from router.config import Settings
     from router.redis_io.keys import Keys
@@ -51,8 +51,11 @@ class Group:
         entries = cast("list[tuple[bytes, Fields]]", self._client.xrevrange(self._stream, before, "-", count=1))
         return entries[0][0].decode() if entries else None
 
-    def entries_read_at(self, cursor: str) -> int:
-        """Return how many entries the stream has had up to *cursor*, -1 when too many follow it to be counted."""
+    def entries_read_at(self, cursor: str, between_pages: Callable[[], None]) -> int:
+        """Return how many entries the stream has had up to *cursor*, -1 when too many follow it to be counted.
+
+        That may take a second, and longer on a busy host: *between_pages* keeps the lease meanwhile.
+        """
         stream = self._client.xinfo_stream(self._stream)
         end = stream["last-generated-id"].decode()
         counted = 0
@@ -62,6 +65,7 @@ class Group:
             if len(page) < PAGE:
                 return cast("int", stream["entries-added"]) - counted
             cursor = page[-1][0].decode()
+            between_pages()
         return -1
 
     def pending_stale(self, now_ms: int) -> list[str]:

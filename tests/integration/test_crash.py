@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.conftest import eventually
+from tests.integration.conftest import SIGNALS, eventually
 from tests.integration.fault_proxy import Fault, FaultProxy
 
 if TYPE_CHECKING:
@@ -214,6 +214,24 @@ def test_a_window_of_known_ids_keeps_the_lease(start_router: Start, market: Any)
     market.audit()
     assert ["NEW"] == [intent["symbol"] for intent in market.intents]
     assert 3000 == market.outcomes["duplicate"]
+
+
+def test_a_start_that_counts_for_long_keeps_the_lease(start_router: Start, redis_server: Any, market: Any) -> None:
+    """A fresh backlog is counted page by page, each as slow as Redis is: together longer than the lease lasts."""
+    market.client.xgroup_create(SIGNALS, "router", "0", mkstream=True)
+    with market.client.pipeline() as pipeline:
+        for _ in range(6000):
+            pipeline.xadd(SIGNALS, {"payload": "{}"})
+        pipeline.execute()
+    proxy = FaultProxy(str(redis_server.socket))
+    for _ in range(6):
+        proxy.ask(Fault.DELAY, b"XRANGE", delay_s=0.3)
+    router = start_router(url=proxy.url, ROUTER_SIGNAL_MAX_AGE_SEC="60")
+    market.audit()
+    proxy.close()
+    assert {Fault.DELAY: 6} == proxy.happened
+    assert router.process.poll() is None
+    assert {"rejected": 6000} == market.outcomes
 
 
 def test_an_outage_is_told_once_and_then_every_ten_seconds(start_router: Start, redis_server: Any, market: Any) -> None:
