@@ -12,10 +12,12 @@ import click
 import msgspec
 
 from router.cli import json_option, redis_of_environment
-from router.proof.criteria import Status, Thresholds
+from router.proof.criteria import CRITERIA, RANGES, Status, Thresholds
 from router.proof.evidence import AnySnapshot, Snapshot, Soaked, decode
 from router.proof.host import Host, release_in
+from router.proof.judge import Action, act
 from router.proof.judge import judge as _judge
+from router.proof.own import Command
 from router.proof.snapshot import WINDOW_S, take
 from router.proof.soak import Watch, prove
 
@@ -28,12 +30,28 @@ _unit_option = click.option("--unit", required=True, help="The systemd unit of t
 
 
 def _limit_options(command: _Command) -> _Command:
-    """Add the thresholds that a deployment may set."""
+    """Add what a deployment may set of the criteria: thresholds, and which are switched off."""
     defaults = Thresholds()
-    part = click.FloatRange(0, 1)
-    least = click.option("--reduction-min", type=part, default=defaults.reduction_min, show_default=True)
-    proven = click.option("--reduction-proven", type=part, default=defaults.reduction_proven, show_default=True)
-    return least(proven(command))
+    off = click.option("--off", multiple=True, type=click.Choice(list(CRITERIA)), help="Switch a criterion off.")
+    command = off(command)
+    for name, ends in RANGES.items():
+        part = click.FloatRange(*ends)
+        flag = f"--{name.replace('_', '-')}"
+        command = click.option(flag, type=part, default=getattr(defaults, name), show_default=True)(command)
+    return command
+
+
+def _own(_context: click.Context, _option: click.Parameter, value: str) -> dict[str, Command]:
+    try:
+        return msgspec.json.decode(value, type=dict[str, Command])
+    except msgspec.DecodeError as error:
+        raise click.BadParameter(f"{error}") from None
+
+
+class _Drilled(msgspec.Struct):
+    """What is asked of a drill's record."""
+
+    passed: bool
 
 
 @click.command()
@@ -58,26 +76,59 @@ def snapshot(unit: str, since_ms: int | None, window_s: float, *, as_json: bool)
 @click.option("--before", required=True, type=click.Path(path_type=Path), help="Snapshot of the router before it.")
 @click.option("--min-s", required=True, type=click.FloatRange(0), help="A pass needs at least this long.")
 @click.option("--max-s", required=True, type=click.FloatRange(0), help="Give up then.")
+@click.option(
+    "--own", default="{}", callback=_own, help='Own criteria, as JSON: {"NAME": {"command": [...], "timeout_s": 10}}.'
+)
 @_limit_options
 def soak(
-    unit: str, release: str, release_dir: Path, since_ms: int, before: Path, min_s: float, max_s: float, **limits: float
+    *,
+    unit: str,
+    release: str,
+    release_dir: Path,
+    since_ms: int,
+    before: Path,
+    min_s: float,
+    max_s: float,
+    own: dict[str, Command],
+    off: tuple[str, ...],
+    **limits: float,
 ) -> None:
     """Watch a release until its verdict is certain; print what was seen, as JSON. Run as root."""
-    baseline = _evidence(before, Snapshot)
+    baseline, thresholds = _evidence(before, Snapshot), Thresholds(**limits)
     with redis_of_environment() as (client, settings, keys):
         watch = Watch(client, settings, keys, unit, Host(), release_in(release_dir, release), since_ms)
-        done = prove(watch, baseline, (min_s, max_s), Thresholds(**limits))
+        done = prove(watch, lambda after: _judge(baseline, after, thresholds, off), (min_s, max_s), own)
     click.echo(msgspec.json.encode(done))
 
 
 @click.command()
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
+@click.option(
+    "--on-inconclusive",
+    type=click.Choice([action.value for action in Action]),
+    default=Action.ROLLBACK.value,
+    show_default=True,
+    help="What is to be done when nobody knows.",
+)
+@click.option("--drill", type=click.Path(path_type=Path), help="Record of the drill that the release has passed.")
 @_limit_options
 @json_option
-def judge(before: Path, after: Path, *, as_json: bool, **limits: float) -> None:
+def judge(
+    *,
+    before: Path,
+    after: Path,
+    on_inconclusive: str,
+    drill: Path | None,
+    off: tuple[str, ...],
+    as_json: bool,
+    **limits: float,
+) -> None:
     """Judge the deployment between two snapshots: exit 0 pass, 1 fail, 2 inconclusive."""
-    verdict = _judge(_evidence(before, Snapshot), _evidence(after, Soaked), Thresholds(**limits))
+    baseline, seen = _evidence(before, Snapshot), _evidence(after, Soaked)
+    verdict = _judge(baseline, seen, Thresholds(**limits), off)
+    drilled = drill is not None and _passed(drill)
+    verdict = act(verdict, baseline, seen, Action(on_inconclusive), drilled=drilled)
     if as_json:
         click.echo(msgspec.json.encode(verdict))
     else:
@@ -85,8 +136,17 @@ def judge(before: Path, after: Path, *, as_json: bool, **limits: float) -> None:
             click.echo(f"{criterion.status.value:13} {criterion.name}: {criterion.detail}")
         for line in verdict.advice:
             click.echo(line)
-        click.echo(f"verdict={verdict.verdict.value} intents/signals {verdict.line_counts}")
+        action = (verdict.action or Action.ROLLBACK).value
+        click.echo(f"verdict={verdict.verdict.value} intents/signals {verdict.line_counts} action={action}")
     sys.exit(VERDICT_EXIT_CODES[verdict.verdict])
+
+
+def _passed(record: Path) -> bool:
+    """Say whether *record* is that of a drill that was passed; one that cannot be read is not."""
+    try:
+        return msgspec.json.decode(record.read_bytes(), type=_Drilled).passed
+    except (OSError, msgspec.DecodeError):
+        return False
 
 
 def _evidence(path: Path, kind: type[AnySnapshot]) -> AnySnapshot:

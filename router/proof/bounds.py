@@ -18,7 +18,7 @@ _MAX_TERMS: Final = 200_000
 
 
 class Rate(NamedTuple):
-    """Intents that so many signals led to."""
+    """Intents that so many signals led to; or trades in so many ms."""
 
     intents: int
     signals: int
@@ -44,6 +44,12 @@ def reduction(before: Rate, after: Rate, confidence: float) -> Reduction | None:
     low, high = (_odds(p) for p in proportion_bounds(after.intents, trials, confidence))
     estimate = 1 - rho_per_odds * after.intents / before.intents
     return Reduction(estimate, 1 - rho_per_odds * high, 1 - rho_per_odds * low)
+
+
+def is_above(before: Rate, after: Rate, confidence: float) -> bool:
+    """Say whether the rate *after* is above the one *before* with *confidence*; both are over more than nothing."""
+    low, _ = proportion_bounds(after.intents, before.intents + after.intents, confidence)
+    return low > after.signals / (before.signals + after.signals)
 
 
 def proportion_bounds(successes: int, trials: int, confidence: float) -> tuple[float, float]:

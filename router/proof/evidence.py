@@ -26,10 +26,15 @@ class EvidenceError(RouterError):
 
 
 class Governor(msgspec.Struct, frozen=True):
-    """Execution's count of trades today (UTC), and the seconds until it expires."""
+    """Execution's count of trades today, the seconds until it expires, and the count of the day before.
 
-    count: int | None = None
+    *day* is today, in days since 1970 (UTC).
+    """
+
+    count: Count | None = None
     ttl_seconds: int | None = None
+    day: Count | None = None
+    yesterday: Count | None = None
 
 
 class Capacity(msgspec.Struct, frozen=True):
@@ -98,7 +103,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """One moment of a soak, and the signals that arrived since the look before it.
 
     *eligible_since_last* counts the signals good enough below the target, *super_since_last* those of them good enough
-    at the target. *in_flight* is the router's own count, at least what is in flight. *error* says why nothing is known.
+    at the target. *in_flight* is the router's own count, at least what is in flight. *rejected* is how many signals
+    were ever rejected. *error* says why nothing is known.
     """
 
     at_ms: Milliseconds
@@ -108,6 +114,9 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     signals_since_last: Count = 0
     eligible_since_last: Count = 0
     super_since_last: Count = 0
+    governor: Governor = Governor()
+    execution: Execution = Execution()
+    rejected: Count | None = None
     service: Service = Service()
     error: str | None = None
 
@@ -131,17 +140,44 @@ class Release(msgspec.Struct, frozen=True):
     exe: str
 
 
+class Said(msgspec.Struct, frozen=True):
+    """What the unit's log claims: windows that published, intents in them, and errors with the first few of them.
+
+    *claimed* leaves out the first and the last second, whose intents may lie outside of what was counted.
+    """
+
+    publishing_windows: Count
+    claimed: Count
+    errors: Count
+    first_errors: list[str] = []
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a criterion of the user's own said: its exit status (None: it did not run to its end), and its last line."""
+
+    name: str
+    exit_status: int | None
+    said: str
+
+
 class Soaked(Snapshot, frozen=True, kw_only=True):
     """A snapshot taken over a soak. *intents_ms* are the times of the counted intents that name no other release.
 
     *signals* and *eligible* leave out the last window: its signals may still be waiting for their decision, and would
-    make the reduction look larger than it is.
+    make the reduction look larger than it is. *boosted* counts those of *intents_ms* with a boosted size, *invalid* the
+    signals that nobody could take, those included that may have waited at the activation. *error_share* is the part of
+    the judge's error that this judgement may spend: 0 it is too early to test, 1 it is the only one.
     """
 
     intents_ms: list[Milliseconds]
     looks: list[Look]
     settings: Policy
     release: Release
+    boosted: Count = 0
+    invalid: Count = 0
+    said: Said | None = None
+    answers: list[Answer] = []
+    error_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     log_sample: list[str] = []
 
     @property

@@ -22,8 +22,13 @@ RunCommand = Callable[[Sequence[str]], str]
 COMMAND_TIMEOUT_S: Final = 15.0
 #: What the router before this one logs for every intent, and nothing else of it (the operator's guide greps for it).
 LEGACY_INTENT_LINE: Final = "Trade Intent published"
-#: Lines of the log that a snapshot keeps.
+#: Lines of the log that a snapshot keeps, and errors.
 SAMPLE_LINES: Final = 20
+SAMPLE_ERRORS: Final = 5
+#: syslog's priority of an error; a larger number is a lesser matter.
+_ERROR: Final = 3
+#: Logged as an error, and judged as the halt that it tells of.
+_NO_ERROR: Final = "AUTO_HALTED"
 _PROPERTIES: Final = "ActiveState,SubState,NRestarts,MainPID,StatusText,ExecMainStartTimestampMonotonic"
 
 
@@ -41,10 +46,16 @@ def release_in(directory: Path, release: str) -> Release:
 
 @dataclass(frozen=True)
 class Journal:
-    """A unit's log over a time: lines by EVENT, and the newest lines as a person reads them."""
+    """A unit's log over a time: lines by EVENT, and the newest lines as a person reads them.
+
+    *published* has the host's time in ms and the count of each window that is said to have published, *errors* each
+    line that is an error or begins a traceback.
+    """
 
     events: dict[str, int]
     sample: list[str]
+    published: list[tuple[int, int]]
+    errors: list[str]
 
 
 @dataclass(frozen=True)
@@ -88,21 +99,26 @@ class Host:
         """Return what *unit* logged since *since_ms* of the host's clock; None when the journal cannot be read."""
         command = ["journalctl", f"--unit={unit}", f"--since=@{since_ms // 1000}", "--output=json", "--no-pager"]
         try:
-            text = self.run_command([*command, "--output-fields=MESSAGE,EVENT", "--quiet"])
+            text = self.run_command([*command, "--output-fields=MESSAGE,EVENT,COUNT,PRIORITY", "--quiet"])
         except (OSError, subprocess.SubprocessError):
             return None
         events: Counter[str] = Counter()
-        lines = []
+        lines, errors, published = [], [], []
         for entry in _entries(text):
-            if (_whole(entry.get("__REALTIME_TIMESTAMP")) or 0) < since_ms * 1000:  # --since knows whole seconds
+            at_us = _whole(entry.get("__REALTIME_TIMESTAMP")) or 0
+            if at_us < since_ms * 1000:  # --since knows whole seconds
                 continue
             message, event = _text(entry.get("MESSAGE")), _text(entry.get("EVENT"))
             if not event and LEGACY_INTENT_LINE in message:
                 event = "INTENT_PUBLISHED"
             if event:
                 events[event] += 1
+            if event == "BEST_OF_PUBLISH" and (count := _whole(entry.get("COUNT"))):
+                published.append((at_us // 1000, count))
+            if event != _NO_ERROR and _is_error(entry, message):
+                errors.append(message)
             lines.append(message)
-        return Journal(dict(sorted(events.items())), lines[-SAMPLE_LINES:])
+        return Journal(dict(sorted(events.items())), lines[-SAMPLE_LINES:], published, errors)
 
     def _exe(self, pid: int) -> str | None:
         try:
@@ -124,6 +140,12 @@ def _entries(text: str) -> Iterator[dict[str, Any]]:
             yield msgspec.json.decode(line, type=dict[str, Any])
         except msgspec.DecodeError:  # a line cut short by a rotation tells nothing
             continue
+
+
+def _is_error(entry: dict[str, Any], message: str) -> bool:
+    """Say whether a line is an error: by its priority, or since it is what Python prints before it dies."""
+    priority = _whole(entry.get("PRIORITY"))
+    return message.startswith("Traceback (most recent call last)") or (priority is not None and priority <= _ERROR)
 
 
 def _text(value: object) -> str:

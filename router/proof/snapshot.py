@@ -7,7 +7,7 @@ It is retrospective: entry ids carry time, so nothing has to be waited for. Read
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 WINDOW_S: Final = 120.0
 _OPEN_ORDERS: Final = re.compile(r"[0-9]{1,9}")
 _SCAN_COUNT: Final = 1000
+_DAY_MS: Final = 86_400_000
 
 
 def take(
@@ -116,16 +117,39 @@ def oldest_countable_ms(client: redis.Redis, keys: Keys) -> list[int]:
 
 def read_state(client: redis.Redis, settings: Settings, keys: Keys, now_ms: int) -> RedisState:
     """Read what Redis holds besides the streams at *now_ms*; the dedup keys are left out, since they take a scan."""
-    open_orders = _text(client, keys.open_orders)
-    today = keys.governor(datetime.fromtimestamp(now_ms / 1000, timezone.utc).strftime("%Y%m%d"))
-    ttl_s = client.ttl(today)
     return RedisState(
-        governor=Governor(_whole(_text(client, today)), ttl_s if ttl_s >= 0 else None),
-        capacity=Capacity(_whole(open_orders)),
-        execution=_execution(client, settings, keys),
+        governor=read_governor(client, keys, now_ms),
+        capacity=Capacity(_whole(_text(client, keys.open_orders))),
+        execution=read_execution(client, settings, keys),
         safe_mode=_text(client, keys.safe_mode),
         redis_version=str(client.info("server")["redis_version"]),
     )
+
+
+def read_governor(client: redis.Redis, keys: Keys, now_ms: int) -> Governor:
+    """Read execution's count of trades on the day (UTC) of *now_ms*, and on the day before."""
+    today = datetime.fromtimestamp(now_ms / 1000, timezone.utc)
+    key, key_before = (keys.governor(f"{moment:%Y%m%d}") for moment in (today, today - timedelta(days=1)))
+    ttl_s = client.ttl(key)
+    count, yesterday = _whole(_text(client, key)), _whole(_text(client, key_before))
+    return Governor(count, ttl_s if ttl_s >= 0 else None, now_ms // _DAY_MS, yesterday)
+
+
+def read_execution(client: redis.Redis, settings: Settings, keys: Keys) -> Execution:
+    """Return lag and pending of execution's group; unknown without one, and Redis itself may not know the lag."""
+    if not client.exists(keys.intents):
+        return Execution()
+    for group in client.xinfo_groups(keys.intents):
+        if group["name"] == settings.execution_group.encode():
+            return Execution(group["lag"], group["pending"])
+    return Execution()
+
+
+def count_rejected(client: redis.Redis, keys: Keys) -> int:
+    """Return how many signals were ever rejected, whatever was trimmed since; none where there is no such stream."""
+    if client.type(keys.rejects) != b"stream":
+        return 0
+    return int(client.xinfo_stream(keys.rejects)["entries-added"])
 
 
 def count_dedup_keys(client: redis.Redis, keys: Keys) -> int:
@@ -137,16 +161,6 @@ def with_lease(client: redis.Redis, keys: Keys, service: Service) -> Service:
     """Return *service* with the release and the name that hold the router's lease; None for each that is missing."""
     release, holder = cast("list[bytes | None]", client.hmget(keys.lease, ["release", "holder"]))
     return msgspec.structs.replace(service, lease_release=_decoded(release), lease_holder=_decoded(holder))
-
-
-def _execution(client: redis.Redis, settings: Settings, keys: Keys) -> Execution:
-    """Return lag and pending of execution's group; unknown without one, and Redis itself may not know the lag."""
-    if not client.exists(keys.intents):
-        return Execution()
-    for group in client.xinfo_groups(keys.intents):
-        if group["name"] == settings.execution_group.encode():
-            return Execution(group["lag"], group["pending"])
-    return Execution()
 
 
 def _text(client: redis.Redis, key: str) -> str | None:

@@ -10,19 +10,29 @@ import msgspec
 import redis
 
 from router.errors import one_line
-from router.proof.evidence import Look, Policy, RedisState, Release, Service, Soaked
-from router.proof.judge import Verdict, certain, judge
-from router.proof.snapshot import count_dedup_keys, frame, ratio, read_state, with_lease
+from router.proof.evidence import Look, Policy, RedisState, Release, Said, Service, Soaked
+from router.proof.host import SAMPLE_ERRORS
+from router.proof.judge import Verdict, certain, error_spent
+from router.proof.own import Command, ask
+from router.proof.snapshot import (
+    count_dedup_keys,
+    count_rejected,
+    frame,
+    ratio,
+    read_execution,
+    read_governor,
+    read_state,
+    with_lease,
+)
 from router.proof.streams import IntentTally, Pages, SignalTally
 from router.redis_io.scripts import Scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from router.config import Settings
-    from router.proof.criteria import Thresholds
-    from router.proof.evidence import Snapshot
-    from router.proof.host import Host
+    from router.proof.evidence import Answer
+    from router.proof.host import Host, Journal
     from router.redis_io.keys import Keys
 
 #: Seconds between looks, and between judgements (those read the journal, so they are fewer).
@@ -30,6 +40,8 @@ LOOK_EVERY_S: Final = 1.0
 JUDGE_EVERY_S: Final = 3.0
 #: Seconds that reading and committing may add to a window before its intents are in the stream.
 COMMIT_GRACE_S: Final = 0.5
+#: Milliseconds at either end of a soak in which a log line may tell of an intent outside of it.
+EDGE_MS: Final = 1000
 
 
 class Soak(msgspec.Struct, frozen=True):
@@ -42,35 +54,43 @@ class Soak(msgspec.Struct, frozen=True):
 def soak(
     look: Callable[[], Look],
     evidence: Callable[[Sequence[Look]], Soaked],
-    before: Snapshot,
+    judged: Callable[[Soaked], Verdict],
     span_s: tuple[float, float],
     clock_s: Callable[[], float],
     sleep: Callable[[float], None],
-    thresholds: Thresholds | None = None,
+    answers: Callable[[], list[Answer]] = list,
 ) -> Soak:
     """Look every second and judge every third until the verdict is certain, or *span_s* (least, most) has passed.
 
-    *clock_s* is monotonic. A look that takes long, since Redis does not answer, delays the next one.
+    *judged* gives the verdict on evidence; *answers*, those of the user's own criteria, are asked for once a verdict
+    may pass. *clock_s* is monotonic. A look that takes long, since Redis does not answer, delays the next one.
     """
-    min_s, max_s = span_s
     start_s = clock_s()
-    judged_s = float("-inf")
+    judged_s, spent = float("-inf"), 0.0
     looks: list[Look] = []
     while True:
         looks.append(look())
         elapsed_s = clock_s() - start_s
-        if elapsed_s - judged_s >= JUDGE_EVERY_S or elapsed_s >= max_s:
-            after = evidence(looks)
-            verdict = judge(before, after, thresholds)
-            if certain(verdict, elapsed_s, min_s, max_s):
+        if elapsed_s - judged_s >= JUDGE_EVERY_S or elapsed_s >= span_s[1]:
+            share = error_spent(elapsed_s, *span_s) - spent
+            said = answers() if elapsed_s >= span_s[0] else []
+            after = msgspec.structs.replace(evidence(looks), error_share=share, answers=said)
+            verdict = judged(after)
+            if certain(verdict, elapsed_s, *span_s):
                 return Soak(after, verdict)
-            judged_s = elapsed_s
+            judged_s, spent = elapsed_s, spent + share
         sleep(LOOK_EVERY_S)
 
 
-def prove(watch: Watch, before: Snapshot, span_s: tuple[float, float], thresholds: Thresholds | None = None) -> Soak:
+def prove(
+    watch: Watch, judged: Callable[[Soaked], Verdict], span_s: tuple[float, float], own: Mapping[str, Command]
+) -> Soak:
     """Soak on a real host with real clocks: `soak` with what *watch* sees, its end completed by the dedup keys."""
-    done = soak(watch.look, watch.evidence, before, span_s, time.monotonic, time.sleep, thresholds)
+
+    def answers() -> list[Answer]:
+        return [ask(name, command, watch.facts) for name, command in own.items()]
+
+    done = soak(watch.look, watch.evidence, judged, span_s, time.monotonic, time.sleep, answers)
     return Soak(msgspec.structs.replace(done.after, dedup_keys=watch.dedup_keys()), done.verdict)
 
 
@@ -127,7 +147,9 @@ class Watch:
         decided_ms = now_ms - (self._settings.window_s + COMMIT_GRACE_S) * 1000
         decided = [look for look in looks if look.at_ms <= decided_ms]
         signals = sum(look.signals_since_last for look in decided)
-        intents, times_ms = (self._intents.count, list(self._intents.times_ms)) if self._intents else (0, [])
+        intents, boosted, times_ms = 0, 0, []
+        if self._intents is not None:
+            intents, boosted, times_ms = self._intents.count, self._intents.boosted, list(self._intents.times_ms)
         journal = self._host.journal(self._unit, self._activated_ms)
         return Soaked(
             **frame(now_ms, self._activated_ms + self._skew_ms),
@@ -137,7 +159,10 @@ class Watch:
             publish_ratio=ratio(intents, signals),
             service=looks[-1].service,
             events=journal.events if journal else None,
+            said=self._said(journal, now_ms) if journal else None,
             intents_ms=times_ms,
+            boosted=boosted,
+            invalid=self._signals.invalid if self._signals else 0,
             looks=list(looks),
             settings=Policy(**{name: getattr(self._settings, name) for name in Policy.__struct_fields__}),
             release=self._release,
@@ -152,9 +177,21 @@ class Watch:
         except redis.RedisError:
             return None
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a criterion of the user's own is told, as its environment."""
+        return {"UNIT": self._unit, "RELEASE": self._release.id, "SINCE_MS": str(self._activated_ms)}
+
+    def _said(self, journal: Journal, now_ms: int) -> Said:
+        """Return what the log claims; *now_ms* is Redis' time of the last look, which counted the intents."""
+        first_ms, last_ms = self._activated_ms + EDGE_MS, now_ms - self._skew_ms - EDGE_MS
+        claimed = sum(count for at_ms, count in journal.published if first_ms <= at_ms <= last_ms)
+        return Said(len(journal.published), claimed, len(journal.errors), journal.errors[:SAMPLE_ERRORS])
+
     def _look(self, service: Service) -> Look:
         seen = self._scripts.observe()
         self._skew_ms = seen.now_ms - self._host.wall_ms
+        rejected = count_rejected(self._client, self._keys)  # before the signals are counted: none is seen too late
         signals, intents = self._tallies()
         intents.advance(seen.now_ms)
         signals.advance(seen.now_ms)
@@ -170,6 +207,9 @@ class Watch:
             signals_since_last=new[0],
             eligible_since_last=new[1],
             super_since_last=new[2],
+            governor=read_governor(self._client, self._keys, seen.now_ms),
+            execution=read_execution(self._client, self._settings, self._keys),
+            rejected=rejected,
             service=service,
         )
 
@@ -177,6 +217,8 @@ class Watch:
         """Return both tallies, begun at the activation once Redis' clock is known."""
         if self._signals is None or self._intents is None:
             since_ms = self._activated_ms + self._skew_ms
-            self._signals = SignalTally(Pages(self._client, self._keys.signals, since_ms), self._settings)
+            waiting_ms = int(since_ms - self._settings.max_age_s * 1000)  # the oldest that it may still have to read
+            pages = Pages(self._client, self._keys.signals, waiting_ms)
+            self._signals = SignalTally(pages, self._settings, since_ms)
             self._intents = IntentTally(Pages(self._client, self._keys.intents, since_ms), self._release.id)
         return self._signals, self._intents

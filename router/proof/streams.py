@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from router.core.entry_id import order
-from router.core.signal import Signal, parse
+from router.core.signal import Rejected, Signal, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,7 @@ class _Marks(msgspec.Struct):
 
     reduce_only: Any = None
     release: Any = None
+    size_boost: Any = None
 
 
 class Pages:
@@ -52,20 +53,26 @@ class Pages:
 
 
 class SignalTally:
-    """Counts signals: *tradeable* ones, those *eligible* below the target, and the *confident* ones at the target."""
+    """Counts signals: *tradeable* ones, those *eligible* below the target, and the *confident* ones at the target.
 
-    def __init__(self, pages: Pages, settings: Settings) -> None:
+    What came before *since_ms* counts only among the *invalid* ones, which no router takes.
+    """
+
+    def __init__(self, pages: Pages, settings: Settings, since_ms: int = 0) -> None:
         self.tradeable = 0
         self.eligible = 0
         self.confident = 0
+        self.invalid = 0
         self._pages = pages
         self._settings = settings
+        self._since_ms = since_ms
 
     def advance(self, until_ms: int) -> None:
         """Count what came up to *until_ms* (included)."""
         for entry_id, fields in self._pages.until(until_ms):
             signal = parse(entry_id, fields)
-            if isinstance(signal, Signal) and not signal.reduce_only:
+            self.invalid += isinstance(signal, Rejected)
+            if isinstance(signal, Signal) and not signal.reduce_only and order(entry_id)[0] >= self._since_ms:
                 self.tradeable += 1
                 self.eligible += signal.confidence >= self._settings.min_confidence
                 self.confident += signal.confidence >= self._settings.super_confidence
@@ -74,12 +81,14 @@ class SignalTally:
 class IntentTally:
     """Counts intents that are not reduce-only; *times_ms* are those of the ones that name no other release.
 
-    An intent without a release counts as *release*'s own, so that leaving it out hides nothing.
+    *boosted* counts those of them with a boosted size. An intent without a release counts as *release*'s own, so that
+    leaving it out hides nothing.
     """
 
     def __init__(self, pages: Pages, release: str | None = None) -> None:
         self.count = 0
         self.times_ms: list[int] = []
+        self.boosted = 0
         self._pages = pages
         self._release = release
 
@@ -96,3 +105,4 @@ class IntentTally:
             named = marks.release if isinstance(marks.release, str) else ""
             if named in {"", self._release}:
                 self.times_ms.append(order(entry_id)[0])
+                self.boosted += isinstance(marks.size_boost, (int, float)) and marks.size_boost > 1

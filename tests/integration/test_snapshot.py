@@ -15,7 +15,7 @@ from router.config import Settings
 from router.core.policy import TradingState
 from router.errors import RedisUnavailableError
 from router.proof.criteria import Status
-from router.proof.evidence import Execution, Governor, Look, Release, Snapshot
+from router.proof.evidence import Execution, Governor, Look, Release, Said, Snapshot
 from router.proof.host import Host
 from router.proof.judge import judge
 from router.proof.snapshot import redis_time_ms, take
@@ -131,10 +131,12 @@ def test_state(world: World) -> None:
 
 
 def test_governor_without_expiry(world: World) -> None:
-    """A counter that never expires has no time left to tell."""
+    """A counter that never expires has no time left to tell; that of the day before is told beside it."""
     client = world.client
-    client.set(world.keys.governor(time.strftime("%Y%m%d", time.gmtime(world.now_ms() / 1000))), 1)
-    assert world.take().governor == Governor(1, None)
+    today, yesterday = (time.strftime("%Y%m%d", time.gmtime(world.now_ms() / 1000 - days * 86_400)) for days in (0, 1))
+    client.set(world.keys.governor(today), 1)
+    client.set(world.keys.governor(yesterday), 7)
+    assert world.take().governor == Governor(1, None, world.now_ms() // 86_400_000, 7)
 
 
 def test_unknown_lag_stays_unknown(world: World) -> None:
@@ -266,6 +268,53 @@ def test_evidence(world: World) -> None:
     assert (after.signals, after.intents) == (5, 3)
     assert after.intents_ms == [now_ms - 40_000, now_ms - 39_000]
     assert (after.capacity.open_orders, after.settings.window_s, after.release) == (0, 3.0, RELEASE)
+
+
+def test_evidence_of_what_execution_and_producer_do(world: World) -> None:
+    """A look tells trades, lag and rejects; what may have waited at the activation is among the invalid signals."""
+    client, keys = world.client, world.keys
+    now_ms = world.now_ms()
+    client.set(keys.governor(time.strftime("%Y%m%d", time.gmtime(now_ms / 1000))), 42)
+    for age_s, confidence in ((71, "high"), (69, "high"), (68, 0.8), (5, "high")):
+        world.signal(now_ms - age_s * 1000, confidence=confidence)
+    watch = world.watch(now_ms - 60_000)
+    first = watch.look()
+    assert (first.rejected, first.execution, first.signals_since_last) == (0, Execution(None, None), 0)
+    for number in range(3):
+        client.xadd(keys.rejects, {"id": f"{number}-1"}, maxlen=2, approximate=False)
+    client.xgroup_create(keys.intents, world.settings.execution_group, "0", mkstream=True)
+    world.intent(world.now_ms(), release=RELEASE.id, size_boost=1.3)
+    world.intent(world.now_ms(), release=RELEASE.id, size_boost=1.0)
+    world.intent(world.now_ms(), release=RELEASE.id, size_boost="1.3")
+    time.sleep(0.005)
+    last = watch.look()
+    assert (last.rejected, last.execution, last.governor.count) == (3, Execution(3, 0), 42)
+    after = watch.evidence([first, last])
+    assert (after.invalid, after.boosted, len(after.intents_ms)) == (2, 1, 3)
+
+
+def test_evidence_of_what_the_log_claims(world: World) -> None:
+    """Windows and intents that the log claims, without those at the edges, and errors; a halt of its own is none."""
+    now_ms = world.now_ms()
+    activated_ms = now_ms - 60_000
+    published = [(activated_ms + 999, 2), (activated_ms + 1000, 2), (now_ms - 5000, 0), (now_ms - 500, 1)]
+    lines: list[dict[str, Any]] = [
+        {"__REALTIME_TIMESTAMP": str(at_ms * 1000), "EVENT": "BEST_OF_PUBLISH", "COUNT": str(n), "MESSAGE": "x"}
+        for at_ms, n in published
+    ]
+    at_us = str((now_ms - 9000) * 1000)
+    for message, fields in (
+        ("Traceback (most recent call last):", {"PRIORITY": "6"}),
+        ("REDIS_UNAVAILABLE", {"PRIORITY": "3", "EVENT": "REDIS_UNAVAILABLE"}),
+        ("AUTO_HALTED", {"PRIORITY": "3", "EVENT": "AUTO_HALTED"}),
+        ("STALE_SIGNALS", {"PRIORITY": "4"}),
+        ("no priority", {}),
+    ):
+        lines.append({"__REALTIME_TIMESTAMP": at_us, "MESSAGE": message, **fields})
+    world.journal = "\n".join(json.dumps(line) for line in lines)
+    watch = world.watch(activated_ms)
+    said = watch.evidence([watch.look()]).said
+    assert said == Said(3, 2, 2, ["Traceback (most recent call last):", "REDIS_UNAVAILABLE"])
 
 
 def test_redis_goes_away_during_a_soak(world: World, redis_server: Any) -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.core.policy import TradingState
-from router.proof.criteria import Status, Thresholds, not_flooding
-from router.proof.evidence import Look, Policy, Release, Service, Snapshot, Soaked
+from router.proof.criteria import CRITERIA, Status, Thresholds
+from router.proof.evidence import Answer, Execution, Governor, Look, Policy, Release, Said, Service, Snapshot, Soaked
 from router.proof.judge import judge
 
 POLICY = Policy(
@@ -34,6 +34,7 @@ GOOD_SERVICE = Service(
 )
 counts = st.integers(0, 10**6)
 times = st.integers(0, 10**7)
+spans = st.floats(0, 10**9)
 maybe_text = st.none() | st.text(max_size=8)
 services = st.just(GOOD_SERVICE) | st.builds(
     Service,
@@ -45,6 +46,15 @@ services = st.just(GOOD_SERVICE) | st.builds(
     cmdline=st.none() | st.lists(st.text(max_size=8), max_size=2),
     lease_release=maybe_text,
 )
+maybe_count = st.none() | st.integers(0, 50)
+maybe_some = st.integers(0, 20)
+governors = st.builds(
+    Governor,
+    count=maybe_count,
+    day=st.sampled_from([20_088, 20_089, 20_091, None]),
+    yesterday=maybe_count,
+)
+executions = st.builds(Execution, lag=maybe_count, pending=maybe_count)
 looks = st.builds(
     Look,
     at_ms=times,
@@ -53,6 +63,9 @@ looks = st.builds(
     trading_state=st.none() | st.sampled_from(TradingState),
     eligible_since_last=st.integers(0, 20),
     super_since_last=st.integers(0, 5),
+    governor=governors,
+    execution=executions,
+    rejected=maybe_count,
     service=services,
     error=st.none() | st.just("Redis unavailable"),
 )
@@ -61,21 +74,31 @@ befores = st.builds(
     taken_at=st.just("2025-01-01T00:00:00Z"),
     taken_at_ms=times,
     since_ms=times,
-    window_seconds=st.just(120.0),
+    window_seconds=spans,
     signals=counts,
     eligible=counts,
     intents=counts,
+    governor=governors,
+    execution=executions,
 )
 afters = st.builds(
     Soaked,
     taken_at=st.just("2025-01-01T00:01:00Z"),
     taken_at_ms=times,
     since_ms=times,
-    window_seconds=st.just(60.0),
+    window_seconds=spans,
     signals=counts,
     eligible=counts,
     intents=counts,
-    events=st.none() | st.dictionaries(st.sampled_from(["CAPACITY_UNKNOWN", "READY"]), st.integers(0, 3)),
+    events=st.none() | st.dictionaries(st.sampled_from(["CAPACITY_UNKNOWN", "SIZE_BOOST"]), st.integers(0, 3)),
+    said=st.none() | st.builds(Said, publishing_windows=maybe_some, claimed=maybe_some, errors=st.just(0)),
+    boosted=maybe_some,
+    invalid=maybe_some,
+    answers=st.lists(
+        st.builds(Answer, name=st.just("mine"), exit_status=st.none() | st.integers(0, 3), said=st.text(max_size=8)),
+        max_size=1,
+    ),
+    error_share=st.floats(0, 1),
     intents_ms=st.lists(times, max_size=20),
     looks=st.lists(looks, max_size=12).map(lambda found: sorted(found, key=lambda look: look.at_ms)),
     settings=st.just(POLICY),
@@ -118,6 +141,6 @@ def test_silent_router_never_passes(before: Snapshot, after: Soaked) -> None:
 def test_flooding_by_brute_force(before: Snapshot, after: Soaked) -> None:
     """The sliding window agrees with counting around every intent."""
     most = max((sum(start <= at <= start + 2_700 for at in after.intents_ms) for start in after.intents_ms), default=0)
-    found = not_flooding(before, after, Thresholds())
+    found = CRITERIA["not flooding"](before, after, Thresholds())
     assert most == found.numbers["most"]
     assert (most > 2) is (found.status is Status.FAILED)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from router.core.policy import TradingState
-from router.proof.evidence import Look, Policy, Release, Service, Snapshot, Soaked
+from router.proof.evidence import Execution, Governor, Look, Policy, Release, Said, Service, Snapshot, Soaked
 
 RELEASE = Release("1.0.0-0123456789ab", "/opt/quantum-router/releases/1.0.0-0123456789ab", "/usr/bin/python3.11")
 
@@ -39,13 +39,22 @@ def make_service() -> Make:
 @pytest.fixture
 def make_look(make_service: Make) -> Make:
     """A look at a host with free slots and trading active."""
-    good = Look(at_ms=1_000, open_orders=0, in_flight=0, trading_state=TradingState.ACTIVE, service=make_service())
+    good = Look(
+        at_ms=1_000,
+        open_orders=0,
+        in_flight=0,
+        trading_state=TradingState.ACTIVE,
+        governor=Governor(200, 1_000, 20_089),
+        execution=Execution(0, 0),
+        rejected=0,
+        service=make_service(),
+    )
     return lambda **changes: msgspec.structs.replace(good, **changes)
 
 
 @pytest.fixture
 def make_before() -> Make:
-    """A baseline that published every signal."""
+    """A baseline that published every signal, and 100 trades in the 30 s between it and the soak."""
     good = Snapshot(
         taken_at="2025-01-01T00:00:00Z",
         taken_at_ms=0,
@@ -54,6 +63,8 @@ def make_before() -> Make:
         signals=131,
         eligible=80,
         intents=130,
+        governor=Governor(100, 1_000, 20_089),
+        execution=Execution(60, 1),
     )
     return lambda **changes: msgspec.structs.replace(good, **changes)
 
@@ -63,15 +74,17 @@ def make_after(make_look: Make) -> Make:
     """A soak of a minute in which the best two of each window of 3 s were published, every 6 s."""
     good = Soaked(
         taken_at="2025-01-01T00:01:00Z",
-        taken_at_ms=60_000,
-        since_ms=0,
+        taken_at_ms=90_000,
+        since_ms=30_000,
         window_seconds=60.0,
         signals=130,
         eligible=80,
         intents=20,
-        events={"BEST_OF_PUBLISH": 10, "INTENT_PUBLISHED": 20},
-        intents_ms=[at_ms + rank for at_ms in range(3_000, 63_000, 6_000) for rank in range(2)],
-        looks=[make_look(at_ms=at_ms, eligible_since_last=2) for at_ms in range(0, 60_000, 1_000)],
+        events={"BEST_OF_PUBLISH": 10, "SIZE_BOOST": 20, "INTENT_PUBLISHED": 20},
+        said=Said(10, 20, 0),
+        boosted=20,
+        intents_ms=[at_ms + rank for at_ms in range(33_000, 93_000, 6_000) for rank in range(2)],
+        looks=[make_look(at_ms=at_ms, eligible_since_last=2) for at_ms in range(30_000, 90_000, 1_000)],
         settings=Policy(
             max_open_orders=10,
             target_open_orders=3,

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from router.core.policy import TradingState
-from router.proof import criteria
-from router.proof.criteria import Status, Thresholds
+from router.proof.criteria import CRITERIA, Finding, Status, Thresholds
+from router.proof.evidence import Said
 
 if TYPE_CHECKING:
     from tests.unit.proof.conftest import Make
@@ -40,7 +40,7 @@ def test_service_fails(
 ) -> None:
     """One look at a service that stopped, restarted, runs something else or lost the lease fails, and says what."""
     looks = [make_look(), make_look(at_ms=2_000, service=make_service(**changes))]
-    found = criteria.service(make_before(), make_after(looks=looks), LIMITS)
+    found = CRITERIA["service"](make_before(), make_after(looks=looks), LIMITS)
     assert (found.status, found.numbers["at_ms"]) == (Status.FAILED, 2_000)
     assert part in found.detail
 
@@ -52,25 +52,25 @@ def test_service_outside(
     """A command that only looks as if it lay inside the release does not pass."""
     after = make_after()
     seen = make_service(cmdline=[command.format(dir=after.release.dir)])
-    found = criteria.service(make_before(), make_after(looks=[make_look(service=seen)]), LIMITS)
+    found = CRITERIA["service"](make_before(), make_after(looks=[make_look(service=seen)]), LIMITS)
     assert Status.FAILED is found.status
 
 
 def test_service_passes(make_before: Make, make_after: Make) -> None:
     """The same process of the release in every look, with the lease, passes."""
-    assert Status.PASSED is criteria.service(make_before(), make_after(), LIMITS).status
+    assert Status.PASSED is CRITERIA["service"](make_before(), make_after(), LIMITS).status
 
 
 def test_service_without_looks(make_before: Make, make_after: Make) -> None:
     """A service that nobody looked at is no pass."""
-    assert Status.INCONCLUSIVE is criteria.service(make_before(), make_after(looks=[]), LIMITS).status
+    assert Status.INCONCLUSIVE is CRITERIA["service"](make_before(), make_after(looks=[]), LIMITS).status
 
 
 def test_service_without_redis(make_before: Make, make_after: Make, make_look: Make, make_service: Make) -> None:
     """While Redis is away the lease is unknown: not the service's fault, and no pass either."""
     gone = make_look(error="Redis unavailable", service=make_service(lease_release=None))
-    assert Status.INCONCLUSIVE is criteria.service(make_before(), make_after(looks=[gone]), LIMITS).status
-    assert Status.PASSED is criteria.service(make_before(), make_after(looks=[make_look(), gone]), LIMITS).status
+    assert Status.INCONCLUSIVE is CRITERIA["service"](make_before(), make_after(looks=[gone]), LIMITS).status
+    assert Status.PASSED is CRITERIA["service"](make_before(), make_after(looks=[make_look(), gone]), LIMITS).status
 
 
 @pytest.mark.parametrize(
@@ -95,24 +95,24 @@ def test_reduction(
     make_before: Make, make_after: Make, before: tuple[int, int], after: tuple[int, int], status: Status
 ) -> None:
     """Estimate and bounds decide together; too few signals go on, a selective baseline proves nothing."""
-    found = criteria.reduction(
+    found = CRITERIA["reduction"](
         make_before(intents=before[0], signals=before[1]), make_after(intents=after[0], signals=after[1]), LIMITS
     )
     assert status is found.status
 
 
 @pytest.mark.parametrize("state", [TradingState.HALTED, TradingState.REDUCE, None])
-@pytest.mark.parametrize("criterion", [criteria.reduction, criteria.not_silent])
+@pytest.mark.parametrize("criterion", ["reduction", "not silent", "features"])
 def test_restricted_trading(
-    make_before: Make, make_after: Make, make_look: Make, criterion: Any, state: TradingState | None
+    make_before: Make, make_after: Make, make_look: Make, criterion: str, state: TradingState | None
 ) -> None:
     """Halted, reduce-only or unknown trading explains few intents, so they prove nothing."""
     looks = [make_look(trading_state=state), *([make_look()] if state else [])]
-    assert Status.INCONCLUSIVE is criterion(make_before(), make_after(looks=looks), LIMITS).status
+    assert Status.INCONCLUSIVE is CRITERIA[criterion](make_before(), make_after(looks=looks), LIMITS).status
 
 
-def _silent(make_after: Make, looks: list[Any], **changes: Any) -> criteria.Finding:
-    return criteria.not_silent(make_after(), make_after(looks=looks, intents_ms=[], **changes), LIMITS)
+def _silent(make_after: Make, looks: list[Any], **changes: Any) -> Finding:
+    return CRITERIA["not silent"](make_after(), make_after(looks=looks, intents_ms=[], **changes), LIMITS)
 
 
 def test_silent_fails(make_after: Make, make_look: Make) -> None:
@@ -128,8 +128,11 @@ def test_silent_fails(make_after: Make, make_look: Make) -> None:
 def test_silence_that_the_desk_asked_for_proves_nothing(make_after: Make, make_look: Make, event: str) -> None:
     """An approval gate that says no, or a full hour, is no fault of the release, and no proof of it either."""
     looks = [make_look(at_ms=at_ms, eligible_since_last=1) for at_ms in range(0, 8_000, 1_000)]
-    found = _silent(make_after, looks, events={event: 3})
+    unsaid = {"events": {event: 3}, "said": Said(0, 0, 0), "boosted": 0}
+    found = _silent(make_after, looks, **unsaid)
     assert Status.INCONCLUSIVE is found.status
+    after = make_after(looks=looks, intents_ms=[], **unsaid)
+    assert Status.INCONCLUSIVE is CRITERIA["features"](make_after(), after, LIMITS).status
     assert f"{event} 3 times" in found.detail
 
 
@@ -143,7 +146,7 @@ def test_a_router_that_halted_itself_is_named(make_after: Make, make_look: Make)
 
 def test_one_intent_is_not_silent(make_before: Make, make_after: Make) -> None:
     """A single intent of the release is enough."""
-    assert Status.PASSED is criteria.not_silent(make_before(), make_after(intents_ms=[5_000]), LIMITS).status
+    assert Status.PASSED is CRITERIA["not silent"](make_before(), make_after(intents_ms=[5_000]), LIMITS).status
 
 
 @pytest.mark.parametrize(("last_ms", "status"), [(6_000, Status.INCONCLUSIVE), (6_001, Status.FAILED)])
@@ -217,7 +220,7 @@ def test_first_look_has_no_look_before(make_after: Make, make_look: Make) -> Non
 )
 def test_not_flooding(make_before: Make, make_after: Make, times: list[int], most: int, status: Status) -> None:
     """At most two intents lie within any 2.7 s, wherever that begins."""
-    found = criteria.not_flooding(make_before(), make_after(intents_ms=times), LIMITS)
+    found = CRITERIA["not flooding"](make_before(), make_after(intents_ms=times), LIMITS)
     assert (status, most) == (found.status, found.numbers["most"])
 
 
@@ -244,6 +247,6 @@ def test_capacity_known(
 ) -> None:
     """Known at every look and never reported unknown passes; what could not be seen is no pass."""
     after = make_after(looks=[make_look(**changes) for changes in looks], events=events)
-    found = criteria.capacity_known(make_before(), after, LIMITS)
+    found = CRITERIA["capacity known"](make_before(), after, LIMITS)
     assert status is found.status
     assert part in found.detail

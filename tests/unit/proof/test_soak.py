@@ -5,13 +5,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from router.proof.criteria import Status
+from router.proof.evidence import Answer, Said
+from router.proof.judge import judge
 from router.proof.soak import soak
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from router.proof.evidence import Look, Soaked
+    from router.proof.judge import Verdict
     from tests.unit.proof.conftest import Make
 
 
@@ -21,6 +26,8 @@ class Stage:
     def __init__(self, look: Callable[[float], Look], evidence: Callable[[Sequence[Look]], Soaked]) -> None:
         self.now_s = 0.0
         self.judged_at_s: list[float] = []
+        self.shares: list[float] = []
+        self.asked_at_s: list[float] = []
         self._look = look
         self._evidence = evidence
 
@@ -33,31 +40,45 @@ class Stage:
         self.judged_at_s.append(self.now_s)
         return self._evidence(looks)
 
+    def answers(self) -> list[Answer]:
+        """Answer as a criterion of the user's own that passes, and note when it was asked."""
+        self.asked_at_s.append(self.now_s)
+        return [Answer("mine", 0, "fine")]
+
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
         self.now_s += seconds
 
     def soak(self, before: Any, span_s: tuple[float, float]) -> Any:
         """Run the loop on this stage."""
-        return soak(self.look, self.evidence, before, span_s, lambda: self.now_s, self.sleep)
+
+        def judged(after: Soaked) -> Verdict:
+            self.shares.append(after.error_share)
+            return judge(before, after)
+
+        return soak(self.look, self.evidence, judged, span_s, lambda: self.now_s, self.sleep, self.answers)
 
 
 def test_pass_waits_for_the_minimum(make_before: Make, make_after: Make, make_look: Make) -> None:
     """A release that is good from the start is watched to the minimum, judged every third second."""
-    stage = Stage(lambda now_s: make_look(at_ms=int(now_s * 1000)), lambda looks: make_after(looks=list(looks)))
+    stage = Stage(
+        lambda now_s: make_look(at_ms=int(30_000 + now_s * 1000)), lambda looks: make_after(looks=list(looks))
+    )
     done = stage.soak(make_before(), (30.0, 300.0))
     assert (done.verdict.verdict, stage.now_s) == (Status.PASSED, 30.0)
     assert stage.judged_at_s == [float(second) for second in range(0, 31, 3)]
     assert len(done.after.looks) == 31
+    assert stage.asked_at_s == [30.0]
+    assert "mine" == done.verdict.criteria[-1].name
 
 
 def test_fail_ends_at_once(make_before: Make, make_after: Make, make_look: Make) -> None:
     """Redis that goes away at 4 s ends the soak at the next judgement: capacity is not known."""
     stage = Stage(
         lambda now_s: (
-            make_look(at_ms=int(now_s * 1000))
+            make_look(at_ms=int(30_000 + now_s * 1000))
             if now_s < 4
-            else make_look(at_ms=int(now_s * 1000), open_orders=None, error="Redis unavailable: refused")
+            else make_look(at_ms=int(30_000 + now_s * 1000), open_orders=None, error="Redis unavailable: refused")
         ),
         lambda looks: make_after(looks=list(looks)),
     )
@@ -67,19 +88,23 @@ def test_fail_ends_at_once(make_before: Make, make_after: Make, make_look: Make)
 
 
 def test_uncertain_goes_on_to_the_maximum(make_before: Make, make_after: Make, make_look: Make) -> None:
-    """Without a signal nothing can be told: the soak ends at the maximum, inconclusive."""
+    """Without a signal nothing can be told: the soak ends at the maximum, inconclusive, with all of the error spent."""
+    silent = {"signals": 0, "intents": 0, "intents_ms": [], "said": Said(0, 0, 0), "boosted": 0}
     stage = Stage(
-        lambda now_s: make_look(at_ms=int(now_s * 1000)),
-        lambda looks: make_after(looks=list(looks), signals=0, intents=0, intents_ms=[]),
+        lambda now_s: make_look(at_ms=int(30_000 + now_s * 1000)),
+        lambda looks: make_after(looks=list(looks), **silent),
     )
     done = stage.soak(make_before(), (10.0, 40.0))
     assert (done.verdict.verdict, stage.now_s) == (Status.INCONCLUSIVE, 40.0)
+    assert [0.0] * 4 == stage.shares[:4]
+    assert sum(stage.shares) == pytest.approx(1)
+    assert all(share > 0 for share in stage.shares[4:])
 
 
 def test_becomes_certain(make_before: Make, make_after: Make, make_look: Make) -> None:
     """Enough signals after the minimum turn inconclusive into a pass at the next judgement."""
     stage = Stage(
-        lambda now_s: make_look(at_ms=int(now_s * 1000)),
+        lambda now_s: make_look(at_ms=int(30_000 + now_s * 1000)),
         lambda looks: make_after(looks=list(looks), signals=130 if len(looks) > 20 else 0),
     )
     done = stage.soak(make_before(), (10.0, 40.0))
