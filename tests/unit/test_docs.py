@@ -11,6 +11,7 @@ import pytest
 from router import __version__
 from router.config import CATALOGUE, Settings
 from router.core.outcome import Reason
+from router.proof.criteria import CRITERIA
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +43,11 @@ def test_the_policy_explains_every_reason_of_the_audit_with_its_outcome() -> Non
     """The table of reasons is the closed set of them."""
     explained = {name: cells[1] for name, cells in table_rows("docs/policy.md").items()}
     assert {reason.value: f"`{reason.outcome.value}`" for reason in Reason} == explained
+
+
+def test_the_operations_explain_every_criterion_in_the_order_of_the_report() -> None:
+    """The table of the verdict is the judge's own list."""
+    assert list(CRITERIA) == [name for name in table_rows("docs/operations.md") if name in CRITERIA]
 
 
 def test_every_test_that_the_guarantees_name_exists() -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from router.proof.criteria import CRITERIA
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -69,8 +71,9 @@ def test_verdict(report: dict[str, Any]) -> None:
     assert (False, False) == (report["unchanged"], report["rolled_back"])
     assert report["previous"].startswith("legacy-")
     criteria = {criterion["name"]: criterion["status"] for criterion in report["criteria"]}
-    assert {"service", "reduction", "not silent", "not flooding", "capacity known"} == criteria.keys()
+    assert list(CRITERIA) == list(criteria)
     assert {"pass"} == set(criteria.values())
+    assert ("confirm", None) == (report["action"], report["note"])
 
 
 def test_report(report: dict[str, Any]) -> None:

@@ -232,8 +232,18 @@ def test_held_and_confirmed_is_held_no_more(tmp_path: Path) -> None:
 
 def test_held_says_what_to_do() -> None:
     """A deployment that is held is no success: the line has what is open and both ways on."""
-    criteria = [{"name": "reduction", "status": "inconclusive", "detail": "too few signals"}]
-    made = assembled(verdict={**PASSED, "verdict": "inconclusive", "criteria": criteria}, held_s=3600)
-    reason = "too few signals: decide within 3600 s, make confirm or make rollback"
+    judged = {**PASSED, "verdict": "inconclusive", "action": "hold", "note": "reduction: too few signals"}
+    made = assembled(verdict=judged, held_s=3600)
+    reason = "reduction: too few signals: decide within 3600 s, make confirm or make rollback"
     assert report.line(made).endswith(f'host=lab held=true reason="{reason}"')
     assert not made["rolled_back"]
+
+
+def test_confirmed_without_certainty_says_why() -> None:
+    """A release that is kept although nobody knows is no failure, and the line has what was not measured."""
+    judged = {**PASSED, "verdict": "inconclusive", "reduction": None, "action": "confirm", "note": "no signal came"}
+    made = assembled(verdict=judged)
+    assert report.line(made).endswith('host=lab confirmed=true note="no signal came"')
+    assert (None, "confirm", "no signal came") == (made["reason"], made["action"], made["note"])
+    undone = report.line(assembled(verdict=judged, failure={"msg": "disk full"}, rolled_back={"changed": True}))
+    assert undone.endswith('host=lab rolled_back=true reason="disk full"')

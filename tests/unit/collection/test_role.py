@@ -4,14 +4,21 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import asdict
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from router.commands.proof import judge
+from router.proof.criteria import CRITERIA, RANGES, Thresholds
+
 jinja = importlib.import_module("jinja2.nativetypes")
 yaml = importlib.import_module("yaml")  # it carries no types
 activation = importlib.import_module("ansible_collections.quantum.router.plugins.module_utils.release.activation")
+criteria = importlib.import_module("ansible_collections.quantum.router.plugins.plugin_utils.criteria")
+variables = importlib.import_module("ansible_collections.quantum.router.plugins.plugin_utils.variables")
 verdict = importlib.import_module("ansible_collections.quantum.router.plugins.callback.verdict")
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -58,14 +65,44 @@ def test_main_is_the_table_of_contents() -> None:
     assert [f"{phase}.yml" for phase in verdict.PHASES] == named
 
 
+@pytest.mark.parametrize("own_s", [0, 310.5])
 @pytest.mark.parametrize("start_s", [1, 20, 600])
 @pytest.mark.parametrize(("soak_max_s", "soak_least_s"), [(1, 40), (300, 29.5), (86_400.5, 30)])
-def test_guard_outlasts_activation_and_soak(start_s: int, soak_max_s: float, soak_least_s: float) -> None:
+def test_guard_outlasts_activation_and_soak(start_s: int, soak_max_s: float, soak_least_s: float, own_s: float) -> None:
     """Whatever the times, the guard cannot fire between an activation, however slow, and the end of the soak."""
     rule = jinja.NativeEnvironment().from_string(loaded("vars/main.yml")["_router_guard_s"])
-    times = {"start_timeout_s": start_s, "soak_max": soak_max_s, "soak_least": soak_least_s}
+    times = {"start_timeout_s": start_s, "soak_max": soak_max_s, "soak_least": soak_least_s, "own_s": own_s}
     guard_s = rule.render({f"_router_{name}": value for name, value in times.items()})
-    assert 2 * start_s + activation.STOP_S + max(soak_max_s, soak_least_s) < guard_s
+    assert 2 * start_s + activation.STOP_S + max(soak_max_s, soak_least_s) + 2 * own_s < guard_s
+
+
+def test_thresholds_and_criteria_are_those_of_the_judge() -> None:
+    """Every threshold of the judge is a variable with its default and range, and the names of criteria are its own."""
+    assert asdict(Thresholds()) == {name: loaded("defaults/main.yml")[f"router_{name}"] for name in RANGES}
+    assert RANGES == {name: variables.RANGES[f"router_{name}"] for name in RANGES}
+    assert tuple(CRITERIA) == criteria.NAMES
+
+
+def rendered(name: str, **given: Any) -> Any:
+    """A variable of the role's vars, where these are given besides the defaults."""
+    environment = jinja.NativeEnvironment()
+    environment.filters.update(product=product, flatten=lambda pairs: [*chain.from_iterable(pairs)], split=str.split)
+    return environment.from_string(loaded("vars/main.yml")[name]).render({**loaded("defaults/main.yml"), **given})
+
+
+def test_what_is_set_reaches_the_judge() -> None:
+    """The judge's command takes the options that the role makes of thresholds and of what is switched off."""
+    options = rendered("_router_limits", router_confidence=0.99, _router_criteria_off=["governor", "execution lag"])
+    context = judge.make_context("judge", ["before", "after", *map(str, options)])
+    assert ("governor", "execution lag") == context.params["off"]
+    assert {**asdict(Thresholds()), "confidence": 0.99} == {name: context.params[name] for name in RANGES}
+
+
+@pytest.mark.parametrize("given", [["governor", "execution lag"], "governor, execution lag", [], ""])
+def test_criteria_that_are_off_are_a_list_or_text(given: Any) -> None:
+    """What -e hands over as text counts as the list that it spells."""
+    expected = ["governor", "execution lag"] if given else []
+    assert expected == [*rendered("_router_criteria_off", router_criteria_off=given)]
 
 
 def test_versions_agree() -> None:

@@ -72,7 +72,7 @@ def test_a_number_may_be_its_ends_and_no_more(name: str) -> None:
         ("router_reduction_min", "80%", "'80%' must be a number from 0 to 1"),
         ("router_capacity_force", "maybe", "'maybe' must be true or false"),
         ("router_settings", "MAX_OPEN_ORDERS=3", "'MAX_OPEN_ORDERS=3' must be a mapping, by -e as JSON"),
-        ("router_on_inconclusive", "shrug", "'shrug' must be rollback"),
+        ("router_on_inconclusive", "shrug", "'shrug' must be rollback or hold or confirm"),
         ("router_unit", "router", "'router' must be the name of a systemd unit"),
         ("router_unit", "../x.service", "'../x.service' must be the name of a systemd unit"),
         ("router_report_dir", None, "None must be a path"),
@@ -273,3 +273,40 @@ def test_the_window_of_the_settings_counts(tmp_path: Path) -> None:
     asked = {"rc": 0, "stdout": json.dumps({"window_s": 100.0}), "stderr_lines": []}
     (problem,) = refusals(DEFAULTS, OPTIONS, asked, str(wheel))
     assert problem.startswith("router_soak_max=300 is below 320")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"router_criteria_off": ["governer"]}, ["router_criteria_off names 'governer': did you mean governor?"]),
+        ({"router_criteria_off": "governor, execution lag"}, []),
+        ({"router_criteria_off": ["x"]}, ["router_criteria_off names 'x': one of service, reduction, not silent"]),
+        ({"router_criteria": {"orders agree": {"command": ["/bin/check", "-v"]}}}, []),
+        ({"router_criteria": {"x": {"command": ["/bin/check"], "timeout_s": 1.5}}}, []),
+        ({"router_criteria": {"errors": {"command": ["x"]}}}, ["router_criteria['errors'] is the judge's own"]),
+        ({"router_criteria": {"X": {"command": ["x"]}}}, ["router_criteria['X'] is no name"]),
+        ({"router_criteria": {"x": ["/bin/check"]}}, ["router_criteria['x'] must be a mapping"]),
+        (
+            {"router_criteria": {"x": {"command": "check -v"}}},
+            ["router_criteria['x'] needs a command, a list of words"],
+        ),
+        ({"router_criteria": {"x": {"command": []}}}, ["router_criteria['x'] needs a command"]),
+        ({"router_criteria": {"x": {"command": ["check", 5]}}}, ["router_criteria['x'] needs a command"]),
+        ({"router_criteria": {"x": {"command": ["c"], "timeout_s": 0}}}, ["router_criteria['x'] has timeout_s=0"]),
+        ({"router_criteria": {"x": {"command": ["c"], "timeout_s": 301}}}, ["router_criteria['x'] has timeout_s=301"]),
+        (
+            {"router_criteria": {"x": {"command": ["c"], "timeout_s": True}}},
+            ["router_criteria['x'] has timeout_s=True"],
+        ),
+        (
+            {"router_criteria": {"x": {"comand": ["c"]}}},
+            ["router_criteria['x'] has an unknown key 'comand': did you mean command?", "router_criteria['x'] needs a"],
+        ),
+        ({"router_criteria": "x"}, ["router_criteria='x' must be a mapping"]),
+    ],
+)
+def test_criteria_that_cannot_be_asked_are_named(given: dict[str, Any], said: list[str]) -> None:
+    """A criterion that is mistyped, unknown or no command is refused before anything is touched."""
+    found = problems(3, **given)
+    assert len(said) == len(found), found
+    assert all(problem.startswith(words) for problem, words in zip(found, said, strict=True)), found

@@ -95,6 +95,8 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
         "problems": problems_of(str(failure.get("msg") or "")),
         "held": held_s > 0,
         "by_hand": bool(judged.get("by_hand")),
+        "action": judged.get("action"),
+        "note": judged.get("note") or None,
         "rolled_back": not back.get("failed") and (bool(back.get("changed")) or _undone(back)),
         "rollback_failed": bool(back.get("failed")),
         "unchanged": unchanged,
@@ -136,14 +138,9 @@ def line(report: dict[str, Any]) -> str:
     parts.append(f"host={report['host']}")
     if (report["capacity"] or {}).get("created"):
         parts.append("capacity_key=created")
-    if report["unchanged"]:
-        parts.append("unchanged=true")
-    if report["by_hand"]:
-        parts.append("by_hand=true")
-    if report["held"]:
-        parts.append("held=true")
-    if report["rolled_back"]:
-        parts.append("rolled_back=true")
+    parts += [f"{flag}=true" for flag in ("unchanged", "by_hand", "held", "rolled_back") if report[flag]]
+    if report["action"] == "confirm" and report["note"] and not report["reason"]:
+        parts.append(f"confirmed=true note={json.dumps(report['note'], ensure_ascii=False)}")
     if report["reason"]:
         parts.append(f"reason={json.dumps(report['reason'], ensure_ascii=False)}")
     return " ".join(parts)
@@ -173,8 +170,7 @@ def _held(judged: dict[str, Any], held_s: float) -> str | None:
     """Return what a person has to do about a deployment that is held, None for any other."""
     if not held_s:
         return None
-    open_questions = [each["detail"] for each in judged.get("criteria") or [] if each["status"] == "inconclusive"]
-    return f"{'; '.join(open_questions)}: decide within {held_s:.0f} s, make confirm or make rollback"
+    return f"{judged.get('note')}: decide within {held_s:.0f} s, make confirm or make rollback"
 
 
 def write(folder: Path, report: dict[str, Any]) -> Path:

@@ -9,6 +9,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Callable, Mapping
 from urllib.parse import urlsplit
 
+from . import criteria
+
 Network = IPv4Network | IPv6Network
 
 DEPLOYMENT_SUFFIX = "-deployment"
@@ -189,5 +191,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], list[str]]], 
     (("router_capacity_value", "router_capacity_force"), _capacity),
     (("router_redis_addresses", "router_redis_url", "router_settings"), _addresses),
     (("router_settings", "router_redis_url", "router_sentinel_password", *_SECRETS), _overruled),
+    (("router_criteria_off",), lambda values: criteria.switched_off(values["router_criteria_off"])),
+    (("router_criteria",), lambda values: criteria.own(values["router_criteria"])),
     (("router_redis_url", "router_redis_admin_urls", "router_redis_admin_password", *_SECRETS), _users),
 )

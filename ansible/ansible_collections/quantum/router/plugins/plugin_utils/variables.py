@@ -23,6 +23,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "router_lock_wait_s": (0, 86_400),
     "router_reduction_min": (0, 1),
     "router_reduction_proven": (0, 1),
+    "router_publish_everything": (0, 1),
+    "router_confidence": (0.5, 0.9999),
+    "router_flood_window": (0.1, 1),
+    "router_decision_margin_s": (0, 60),
     "router_capacity_set": (0, 999_999_999),
 }
 """Least and most of every number; meta/argument_specs.yml says the same in words, and a test compares."""
