@@ -73,8 +73,8 @@ def deploying(playbooks: Playbooks, desk: Desk, **variables: Any) -> Iterator[su
     """A controller with a deployment that has been activated; killed at the end, with all that it started."""
     with playbooks.start("site.yml", **variables) as process:
         try:
-            assert eventually(lambda: process.poll() is not None or desk.host.file(MARKER).exists, 60.0)
-            assert eventually(lambda: "activated" == last_entry(desk)["action"])
+            assert eventually(lambda: process.poll() is not None or desk.host.file(MARKER).exists, 150.0)
+            assert eventually(lambda: "activated" == last_entry(desk)["action"], 60.0)
             yield process
         finally:
             kill(process)

@@ -80,7 +80,7 @@ class FakeSystemctl:
 
     def commands(self) -> list[str]:
         """What systemctl was told, in order, without the unit's name."""
-        told = [words[1:] for words in self.calls if words[0] == "systemctl" and ".timer" not in words[-1]]
+        told = [words[1:] for words in self.calls if words[0] == "systemctl" and "-guard-" not in words[-1]]
         return [" ".join(word for word in words if word != UNIT) for words in told if words[0] != "list-units"]
 
     def _show(self) -> str:

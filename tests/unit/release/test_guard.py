@@ -47,7 +47,7 @@ def test_armed_guard_is_a_rollback_of_this_deployment() -> None:
     expected = (
         "systemd-run --quiet --unit=quantum-router-guard-d1 --on-active=91 --timer-property=AccuracySec=1s "
         "--description=Undo deployment d1 unless it is confirmed /usr/local/sbin/router-release rollback "
-        "--deployment d1 --reason guard: not confirmed within 91 s"
+        "--deployment d1 --attempt 1 --reason guard: not confirmed within 91 s"
     )
     assert expected == " ".join(guard.command(Host(), "d1", 90.2, GUARD))
 

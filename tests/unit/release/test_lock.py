@@ -22,6 +22,7 @@ from tests.unit.release.steps import activate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
@@ -162,6 +163,29 @@ def test_lock_that_cannot_be_read_is_never_stolen(host: Host, damage: str) -> No
     assert lock.acquire(host, ask())
 
 
+def test_lock_without_a_number_for_its_end_is_damaged(host: Host) -> None:
+    """Whoever edited it gets a line, not a traceback."""
+    written = lock.acquire(host, ask())
+    host.layout.lock.write_text(json.dumps({**vars(written), "ends_s": "soon"}))
+    with pytest.raises(ReleaseError, match=r"lock\.json can't be read"):
+        lock.load(host)
+
+
+def test_waiting_for_a_deployment_is_waiting_for_its_start_too(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits ten minutes for the lock is not sent away after the half minute that a command usually waits."""
+    waited: list[float] = []
+    really = store.locked
+
+    def _locked(layout: Any, wait_s: float) -> AbstractContextManager[None]:
+        waited.append(wait_s)
+        return really(layout, wait_s)
+
+    monkeypatch.setattr(store, "locked", _locked)
+    lock.acquire(host, ask(), 600.0)
+    lock.acquire(host, ask())
+    assert [600.0, store.WAIT_S] == waited
+
+
 def test_lock_of_a_newer_tool_is_not_understood(host: Host) -> None:
     """A version that is not ours counts as unreadable, not as ours."""
     written = lock.acquire(host, ask())
@@ -202,6 +226,16 @@ def test_activation_and_confirmation_need_the_lock(host: Host, stage: Callable[[
     with pytest.raises(ReleaseError, match="d1 does not hold the lock"):
         confirmation.confirm(host, "d1", {})
     assert store.load(host.layout).pending
+
+
+def test_person_confirms_without_the_lock(host: Host, stage: Callable[[str], Path]) -> None:
+    """A lock that could not be read and was ended by hand leaves a pending deployment that a person still may keep."""
+    stage(A)
+    activate(host, A, "d1")
+    host.layout.lock.write_text("{")
+    assert lock.unlock(host)
+    confirmation.confirm(host, "d1", {}, by_hand=True)
+    assert A == store.load(host.layout).live
 
 
 def test_a_pending_deployment_keeps_its_lock(host: Host, stage: Callable[[str], Path]) -> None:

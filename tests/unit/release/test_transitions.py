@@ -146,6 +146,69 @@ def test_drop_in_that_cannot_move_is_refused(host: Host, folder: str) -> None:
     assert State() == store.load(host.layout)
 
 
+@pytest.mark.usefixtures("packaged")
+def test_drop_in_that_systemd_has_not_read_moves_too(
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path], photograph: Callable[[Path], Photograph]
+) -> None:
+    """What lies on disk would override the release at the reload: it is backed up, moved away, and comes back."""
+    systemctl.facts["DropInPaths"] = ""
+    before = outside(host.layout.root, photograph)
+    stage(A)
+    adopt(host)
+    activate(host, A, "d1")
+    assert not list(host.layout.units.glob(f"{UNIT}.d/*.conf"))
+    rollback(host)
+    assert before == outside(host.layout.root, photograph)
+
+
+@pytest.mark.usefixtures("packaged")
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/usr/lib/systemd/system/{UNIT}.d/20-unread.conf",
+        f"/usr/lib/systemd/system/{UNIT}.d/limits.conf",
+        "/etc/systemd/system/quantum-ai-.service.d/nice.conf",
+        f"/run/systemd/system.control/{UNIT}.d/50-CPUWeight.conf",
+    ],
+    ids=["unread", "hidden by the one that moves", "for all of a prefix", "set-property"],
+)
+def test_drop_in_that_would_apply_after_the_move_is_refused(host: Host, systemctl: FakeSystemctl, path: str) -> None:
+    """Whether systemd lists it or not: what it would read once ours is installed, and nobody may move, is named."""
+    systemctl.facts["DropInPaths"] = f"/etc/systemd/system/{UNIT}.d/limits.conf"
+    host.layout.at(path).parent.mkdir(parents=True, exist_ok=True)
+    host.layout.at(path).touch()
+    with pytest.raises(ReleaseError, match=f"drop-in {path} would override"):
+        adopt(host)
+
+
+@pytest.mark.usefixtures("packaged")
+def test_drop_in_that_was_masked_stands_in_nobodys_way(
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+) -> None:
+    """An administrator's link to nothing keeps a package's drop-in from applying, and stays where it is."""
+    systemctl.facts["DropInPaths"] = f"/etc/systemd/system/{UNIT}.d/limits.conf"
+    package = host.layout.at(f"/usr/lib/systemd/system/{UNIT}.d/10-x.conf")
+    package.parent.mkdir(parents=True)
+    package.touch()
+    mask = host.layout.units / f"{UNIT}.d" / "10-x.conf"
+    mask.symlink_to("/dev/null")
+    stage(A)
+    adopt(host)
+    activate(host, A, "d1")
+    assert mask.is_symlink()
+
+
+@pytest.mark.usefixtures("legacy")
+def test_drop_in_that_is_gone_since_systemd_read_it_stands_in_nobodys_way(
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+) -> None:
+    """What the reload forgets needs no backup."""
+    systemctl.facts["DropInPaths"] = f"/usr/lib/systemd/system/{UNIT}.d/gone.conf"
+    stage(A)
+    adopt(host)
+    assert activate(host, A, "d1").changed
+
+
 @pytest.mark.usefixtures("legacy")
 def test_host_wide_drop_in_is_the_administrators(host: Host) -> None:
     """A drop-in for every service of the host stands in nobody's way."""
@@ -173,9 +236,13 @@ def test_unit_that_did_not_start_at_boot_does_not_afterwards(
     assert not link.is_symlink()
 
 
-def test_masked_unit_is_refused(host: Host, systemctl: FakeSystemctl) -> None:
-    """A masked unit is somebody's decision: the line says how to take it back."""
-    systemctl.facts["LoadState"] = "masked"
+@pytest.mark.parametrize("read", [True, False])
+def test_masked_unit_is_refused(host: Host, systemctl: FakeSystemctl, *, read: bool) -> None:
+    """A masked unit is somebody's decision, read by systemd or not: the line says how to take it back."""
+    if read:
+        systemctl.facts["LoadState"] = "masked"
+    else:
+        (host.layout.units / UNIT).symlink_to("/dev/null")
     with pytest.raises(ReleaseError, match=f"unit {UNIT} is masked: systemctl unmask {UNIT} first"):
         adopt(host)
 
@@ -321,7 +388,8 @@ def test_a_release_older_than_its_password_is_started_again(
     confirm(host, "d1", {})
     host.layout.password.parent.mkdir(parents=True)
     host.layout.password.write_text("new")
-    os.utime(host.layout.password, (2e10, 2e10))
+    os.utime(host.layout.password, (1e9 - 500, 1e9 - 500))
+    systemctl.facts.update(ActiveEnterTimestampMonotonic="1")
     pid = systemctl.facts["MainPID"]
     assert uses_it == activate(host, A, "d2").changed
     assert uses_it == (pid != systemctl.facts["MainPID"])
@@ -451,6 +519,20 @@ def test_old_releases_are_pruned(host: Host, stage: Callable[[str], Path]) -> No
         confirm(host, f"d{number}", {})
     assert names[1:] == host.layout.staged()
     assert tuple(names[1:]) == store.load(host.layout).known_good
+
+
+@pytest.mark.usefixtures("legacy")
+def test_release_that_cannot_be_removed_stops_no_confirmation(host: Host, stage: Callable[[str], Path]) -> None:
+    """A confirmation is done when the state says so: what cannot be pruned is a warning with the way out."""
+    stage(A)
+    adopted, _changed = adopt(host)
+    activate(host, A, "d1")
+    assert adopted is not None
+    (host.layout.adopted / adopted.id / "manifest.json").write_text("{")
+    _release, gone, (warning,) = confirm(host, "d1", {})
+    assert [] == gone
+    assert warning.startswith("old releases could not be removed (")
+    assert A == store.load(host.layout).live
 
 
 def test_damaged_state_is_never_reset(host: Host) -> None:

@@ -165,7 +165,7 @@ def _look(host: Host, given: dict[str, Any]) -> dict[str, Any]:
         "unit": _unit(host, facts),
         "releases": _releases(host, state),
         "drift": drift(host, facts, state, given["redis_password"]),
-        "notices": notices(host, facts, state),
+        "notices": notices(host, state),
         "problems": problems + ([probe.problem] if probe.problem else []),
     }
 

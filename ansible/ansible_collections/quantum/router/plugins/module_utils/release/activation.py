@@ -63,7 +63,7 @@ def activate(
         begun = _prepare(host, facts, state, wanted)
         lock.prolong(host, held, guard_s + LOCK_BEYOND_GUARD_S)
         pending = _guarded(host, begun, guard_s)
-        _install(host, facts, pending)
+        _install(host, facts, begun, pending)
         return _start(host, facts, pending, start_timeout_s)
 
 
@@ -145,13 +145,13 @@ def _require_backup(host: Host, facts: Facts, pending: Pending) -> None:
             raise ReleaseError(f"{path} is not ours and not in a backup: adopt the unit first, then activate")
 
 
-def _install(host: Host, facts: Facts, pending: Pending) -> None:
+def _install(host: Host, facts: Facts, begun: State, pending: Pending) -> None:
     for path in adoption.movable_drop_ins(host, facts):
         files.set_aside(host.layout.at(path), pending.previous or pending.release)
     files.install_unit(host, pending.release, pending.previous)
     durable.link(host.layout.current, f"releases/{pending.release}")
     host.systemctl("daemon-reload")
-    files.enable_as_before(host, facts)
+    files.enable(host, begun)
     # Fails for a unit that systemd does not hold in memory: then there is nothing to reset.
     host.run(("systemctl", "reset-failed", host.unit), systemctl.ANSWER_S)
 

@@ -15,12 +15,24 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 from . import durable, store
 from .errors import ReleaseError
-from .layout import MANIFEST, Layout
+from .layout import MANIFEST, Layout, is_legacy
 from .state import adopt as adopt_state
 
 if TYPE_CHECKING:
     from .host import Host
+    from .state import State
     from .systemctl import Facts
+
+ROOTS = (
+    *("/etc/systemd/system.control", "/run/systemd/system.control", "/run/systemd/transient"),
+    *("/run/systemd/generator.early", "/etc/systemd/system", "/etc/systemd/system.attached", "/run/systemd/system"),
+    *("/run/systemd/system.attached", "/run/systemd/generator", "/usr/local/lib/systemd/system"),
+    *("/usr/lib/systemd/system", "/run/systemd/generator.late"),
+)
+"""Where systemd looks for units, as `systemd-analyze unit-paths` prints them."""
+
+ENABLED = ("enabled", "enabled-runtime")
+"""What systemd calls a unit that starts at boot."""
 
 LARGEST_SCRIPT = 16 << 20
 """Bytes; a file named on the command line beyond it is data, not a script."""
@@ -77,25 +89,37 @@ def needs_backup(host: Host, facts: Facts) -> bool:
     return facts.load_state != "not-found" and not ours
 
 
+def drop_ins(host: Host, facts: Facts) -> list[str]:
+    """What lies on disk and will apply to this unit when systemd reads it, or would if another one were not there.
+
+    Without those in service.d: they hold for every service of the host and are its administrator's policy.
+    """
+    words = host.unit.partition(".service")[0].split("-")
+    names = [host.unit, *("-".join(words[:count]) + "-.service" for count in range(1, len(words)))]
+    lying = (path for root in ROOTS for name in names for path in host.layout.at(root).glob(f"{name}.d/*.conf"))
+    paths = {*map(host.layout.host_path, lying), *(path for path in facts.drop_ins if "/service.d/" not in path)}
+    there = [path for path in paths if os.path.lexists(host.layout.at(path))]
+    # An administrator's link to nothing keeps a package's drop-in of that name from applying.
+    masked = {Path(path).name for path in there if path.startswith("/etc/") and _masks(host.layout.at(path))}
+    return sorted(path for path in there if Path(path).name not in masked)
+
+
 def movable_drop_ins(host: Host, facts: Facts) -> list[str]:
     """Drop-ins of this unit alone under /etc: they would override a release, so they move away while it is live."""
     own = re.compile(rf"/etc/systemd/system(\.control|\.attached)?/{re.escape(host.unit)}\.d/[^/]+")
-    return [path for path in facts.drop_ins if own.fullmatch(path)]
+    return [path for path in drop_ins(host, facts) if own.fullmatch(path)]
 
 
 def refuse_foreign_drop_ins(host: Host, facts: Facts) -> None:
-    """Raise ReleaseError for drop-ins that would apply to a release and can't be moved.
-
-    Those in service.d hold for every service of the host: its administrator's policy, not part of this unit.
-    """
+    """Raise ReleaseError for drop-ins that would apply to a release and can't be moved, and for a masked unit."""
     movable = movable_drop_ins(host, facts)
-    foreign = [path for path in facts.drop_ins if path not in movable and "/service.d/" not in path]
+    foreign = [path for path in drop_ins(host, facts) if path not in movable]
     if foreign:
         raise ReleaseError(
             f"drop-in {foreign[0]} would override the release's unit and is not under /etc for this unit alone: "
             "remove it, or move what it sets into the router's variables"
         )
-    if facts.load_state == "masked":
+    if facts.load_state == "masked" or _masks(host.layout.units / host.unit):
         raise ReleaseError(f"unit {host.unit} is masked: systemctl unmask {host.unit} first")
 
 
@@ -140,6 +164,16 @@ def present(layout: Layout, entry: Entry) -> bool:
     return _look(layout, entry.path, entry.role) == entry
 
 
+def is_meant_to_start(host: Host, state: State) -> bool:
+    """Whether the unit starts at boot by our doing: one that was adopted keeps what it had."""
+    for name in filter(is_legacy, reversed(state.known_good)):
+        try:
+            return read(host.layout, name).enablement in ENABLED
+        except ReleaseError:  # told where it is returned to
+            return False
+    return True
+
+
 def enablement_links(host: Host) -> list[str]:
     """The links by which other units start this one."""
     folders = [folder for kind in ("wants", "requires", "upholds") for folder in host.layout.units.glob(f"*.{kind}")]
@@ -151,7 +185,7 @@ def enablement_links(host: Host) -> list[str]:
 def _capture(host: Host, facts: Facts) -> Adopted:
     layout = host.layout
     paths = [(layout.host_path(layout.units / host.unit), "unit"), (facts.fragment, "unit")]
-    paths += [(path, "dropin") for path in facts.drop_ins if "/service.d/" not in path]
+    paths += [(path, "dropin") for path in drop_ins(host, facts)]
     paths += [(path, "environment") for pattern in facts.environment_files for path in _expand(layout, pattern)]
     paths += [
         (path, "script") for command in facts.commands for path in _scripts(layout, command, facts.working_directory)
@@ -197,6 +231,10 @@ def _look(layout: Layout, path: str, role: str) -> Entry:
         raise ReleaseError(f"{path} is neither file nor link: the unit can't be backed up")
     mode = status.st_mode & 0o7777
     return Entry(path, role, "file", mode=mode, uid=uid, gid=gid, sha256=durable.sha256(place))
+
+
+def _masks(path: Path) -> bool:
+    return path.is_symlink() and str(path.readlink()) == "/dev/null"
 
 
 def _scripts(layout: Layout, command: str, directory: str) -> list[str]:

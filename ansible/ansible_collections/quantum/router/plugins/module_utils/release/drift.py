@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from . import adoption, lock, login, manifest
+from . import adoption, lock, login, manifest, retry
 from .errors import ReleaseError
 from .layout import MANIFEST, is_legacy
 from .state import unsettled
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from .host import Host
     from .state import State
     from .systemctl import Facts
-
-
-_ENABLED = ("enabled", "enabled-runtime")
 
 
 def drift(host: Host, facts: Facts, state: State, password: str = "") -> list[str]:
@@ -34,7 +31,7 @@ def drift(host: Host, facts: Facts, state: State, password: str = "") -> list[st
         return [f"current points at {live or 'nothing'}, but {state.live} was deployed"]
     tree = host.layout.release(live)
     lines = [f"release {live}: {line}" for line in manifest.verify(tree)]
-    lines += [f"drop-in {path} overrides the release's unit" for path in _drop_ins(host, facts)]
+    lines += [f"drop-in {path} overrides the release's unit" for path in adoption.movable_drop_ins(host, facts)]
     installed = host.layout.units / host.unit
     if not installed.is_file() or installed.is_symlink():
         lines.append(f"{host.layout.host_path(installed)} is not the release's unit")
@@ -42,18 +39,14 @@ def drift(host: Host, facts: Facts, state: State, password: str = "") -> list[st
         lines.append(f"{host.layout.host_path(installed)} differs from the release's unit")
     if facts.needs_reload:
         lines.append(f"systemd has not read {host.unit} since it changed: systemctl daemon-reload")
+    if adoption.is_meant_to_start(host, state) and not _starts(host, facts):
+        lines.append(f"{host.unit} is not enabled, it would not start at boot")
     if password and not (host.layout.password.is_file() and host.layout.password.read_text("utf-8") == password):
         lines.append(f"{host.layout.host_path(host.layout.password)} does not hold the password that was given")
     return lines + _process(host, facts, live)
 
 
-def _drop_ins(host: Host, facts: Facts) -> list[str]:
-    """Those that apply, and those that will as soon as systemd reads them."""
-    waiting = (host.layout.units / f"{host.unit}.d").glob("*.conf")
-    return sorted({*adoption.movable_drop_ins(host, facts), *map(host.layout.host_path, waiting)})
-
-
-def notices(host: Host, facts: Facts, state: State) -> list[str]:
+def notices(host: Host, state: State) -> list[str]:
     """One line for each thing that a person should know of and that no deployment mends, with what does."""
     lines = []
     if state.pending:
@@ -62,8 +55,8 @@ def notices(host: Host, facts: Facts, state: State) -> list[str]:
             f"deployment {state.pending.deployment} of release {state.pending.release} is not judged since {since}: "
             "router-release confirm or rollback"
         )
-    if state.live and not is_legacy(state.live) and _meant_to_start(host, state) and not _starts(host, facts):
-        lines.append(f"{host.unit} is not enabled, it would not start at boot: systemctl enable {host.unit}")
+    trouble = retry.trouble(host, state)
+    lines += [trouble] if trouble else []
     lines += [
         f"the count of open orders is owed {delta:+d} from release {name}: any router-release command tries again"
         for name, delta in unsettled(state).items()
@@ -78,16 +71,6 @@ def _locked(host: Host, state: State) -> list[str]:
         return [str(error)]
     told = held is None or (state.pending is not None and held.deployment == state.pending.deployment)
     return [f"the host is {held.holder}"] if held and not told and not lock.is_over(held, host.moment()) else []
-
-
-def _meant_to_start(host: Host, state: State) -> bool:
-    """Whether the unit starts at boot by our doing: one that was adopted keeps what it had."""
-    for name in filter(is_legacy, state.known_good):
-        try:
-            return adoption.read(host.layout, name).enablement in _ENABLED
-        except ReleaseError:  # told where it is returned to
-            return False
-    return True
 
 
 def _starts(host: Host, facts: Facts) -> bool:
@@ -114,10 +97,12 @@ def _process(host: Host, facts: Facts, live: str) -> list[str]:
     inside = host.layout.host_path(host.layout.release(live)).encode() + b"/"
     if inside not in command:
         return [f"process {facts.main_pid} does not run from release {live}"]
-    started_s = host.now() - host.monotonic() + facts.entered_us / 1e6
+    now_s = host.now()
+    started_s = now_s - host.monotonic() + facts.entered_us / 1e6
     used = {f"the files of release {live}": host.layout.release(live) / MANIFEST}
     environment = host.layout.release(live) / "environment"
     if environment.is_file() and login.settings(environment).get(login.PASSWORD_SETTING):
         used["its password"] = host.layout.password
-    newer = [what for what, path in used.items() if path.is_file() and started_s + 1 < path.stat().st_mtime]
+    # A file from the future tells of a clock that was set back, not of a process that is too old.
+    newer = [what for what, path in used.items() if path.is_file() and started_s + 1 < path.stat().st_mtime <= now_s]
     return [f"process {facts.main_pid} is older than {what}: it runs with what was there before" for what in newer]

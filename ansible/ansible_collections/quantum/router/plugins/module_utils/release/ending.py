@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Mapping
 
 from . import durable, guard, history, lock, store
-from .errors import ReleaseError
+from .errors import ReleaseError, TooLateError
 
 if TYPE_CHECKING:
     from .host import Host
+
+NOBODY = ""
+"""The mark's deployment where a release is left that had been confirmed."""
 
 NUMBERS = ("verdict", "by_hand", "reduction", "line_counts")
 """What the journal keeps of a verdict; all of it is kept with the release."""
@@ -22,7 +25,8 @@ def end(
 ) -> list[str]:
     """Record what happened, then free the host; returns warnings. Call it in a transition, after the state is saved.
 
-    `began_s` is when the command began; a deployment is timed from when it took the lock.
+    `began_s` is when the command began; a deployment is timed from when it took the lock. With a `problem` among the
+    facts it is no end: guard and mark stay, for whoever tries again.
     """
     held, warnings = _held(host)
     now = host.moment()
@@ -33,8 +37,8 @@ def end(
         warnings.append(f"the host is {held.holder}")
     facts.update({name: verdict[name] for name in NUMBERS if verdict.get(name) is not None})
     line = store.record(host, action, deployment=deployment, seconds=seconds and round(seconds, 1), **facts)
-    if deployment:
-        clear(host, deployment)
+    if not facts.get("problem"):
+        clear(host, deployment or NOBODY)
     return [line, *warnings] if line else warnings
 
 
@@ -51,7 +55,7 @@ def clear(host: Host, deployment: str) -> None:
 def too_late(host: Host, deployment: str, error: ReleaseError) -> ReleaseError:
     """How the deployment ended already, if it did: says more than that it is not pending."""
     told = history.told(store.journal(host.layout), deployment)
-    return ReleaseError(f"too late: {told}") if told else error
+    return TooLateError(f"too late: {told}") if told else error
 
 
 def _held(host: Host) -> tuple[lock.Lock | None, list[str]]:

@@ -10,5 +10,9 @@ class ReleaseError(Exception):
     """Something a person can act on: one line that names the thing, the value and the way out."""
 
 
+class TooLateError(ReleaseError):
+    """The deployment has ended already, one way or the other."""
+
+
 class UsageError(ReleaseError):
     """The command line itself is wrong."""

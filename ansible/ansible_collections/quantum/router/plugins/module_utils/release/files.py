@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .adoption import Adopted, Entry
     from .host import Host
-    from .systemctl import Facts
+    from .state import State
 
 
 def aside(path: Path, identifier: str) -> Path:
@@ -51,11 +51,10 @@ def install_unit(host: Host, release: str, previous: str | None) -> None:
         durable.write(place, wanted, 0o644)
 
 
-def enable_as_before(host: Host, before: Facts) -> None:
-    """Start at boot if what was there did, or if nothing was there."""
-    enabled = before.enablement in ("enabled", "enabled-runtime") or before.load_state == "not-found"
+def enable(host: Host, state: State) -> None:
+    """Start at boot if that is meant, whoever turned it off since."""
     # Links that another unit file left do the same under the same name, and enable would refuse to replace them.
-    if enabled and not adoption.enablement_links(host):
+    if adoption.is_meant_to_start(host, state) and not adoption.enablement_links(host):
         host.systemctl("enable", "--quiet", host.unit)
 
 

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 _DEPLOYMENT = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,62}")
 
 
-def command(host: Host, deployment: str, seconds: float, name: str) -> list[str]:
-    """The command that arms a guard of this name: `router-release rollback` so many seconds from now."""
+def command(host: Host, deployment: str, seconds: float, name: str, attempt: int = 1) -> list[str]:
+    """The command that arms a guard of this name: `router-release rollback` so many seconds from now.
+
+    `attempt` counts from 1; see `retry`.
+    """
     whole_s = math.ceil(seconds)
+    reason = f"not confirmed within {whole_s} s" if attempt == 1 else f"attempt {attempt} to undo it"
     return [
         *("systemd-run", "--quiet", f"--unit={name}", f"--on-active={whole_s}", "--timer-property=AccuracySec=1s"),
         f"--description=Undo deployment {deployment} unless it is confirmed",
         *(host.layout.host_path(host.layout.tool), "rollback", "--deployment", deployment),
-        *("--reason", f"guard: not confirmed within {whole_s} s"),
+        *("--attempt", str(attempt), "--reason", f"guard: {reason}"),
     ]
 
 
@@ -41,10 +45,10 @@ def arm(host: Host, deployment: str, seconds: float) -> None:
     _arm(host, deployment, seconds, _name(deployment))
 
 
-def rearm(host: Host, deployment: str, seconds: float) -> None:
+def rearm(host: Host, deployment: str, seconds: float, attempt: int = 1) -> None:
     """The same with another time; the guard before is stopped only once the new one runs."""
     before = _armed(host, deployment)
-    _arm(host, deployment, seconds, f"{_name(deployment)}:{round(host.moment().uptime_s * 1000)}")
+    _arm(host, deployment, seconds, f"{_name(deployment)}:{round(host.moment().uptime_s * 1000)}", attempt)
     _stop(host, before)
 
 
@@ -53,6 +57,8 @@ def disarm(host: Host, deployment: str) -> None:
     # One that can't be stopped finds nothing pending, does nothing and says so.
     with contextlib.suppress(ReleaseError):
         _stop(host, _armed(host, deployment))
+        # An attempt that failed stays in the list of failed units until one has worked.
+        host.run(("systemctl", "reset-failed", f"{_name(deployment)}[.:]*service"), systemctl.ANSWER_S)
 
 
 def is_armed(host: Host, deployment: str) -> bool:
@@ -66,8 +72,8 @@ def _name(deployment: str) -> str:
     return f"quantum-router-guard-{deployment}"
 
 
-def _arm(host: Host, deployment: str, seconds: float, name: str) -> None:
-    done = host.run(command(host, deployment, seconds, name), systemctl.ANSWER_S)
+def _arm(host: Host, deployment: str, seconds: float, name: str, attempt: int = 1) -> None:
+    done = host.run(command(host, deployment, seconds, name, attempt), systemctl.ANSWER_S)
     if done.code != 0:
         raise ReleaseError(f"the guard can't be armed ({one_line(done.err or done.out)}): nothing was changed")
 

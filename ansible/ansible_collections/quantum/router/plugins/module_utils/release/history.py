@@ -14,8 +14,13 @@ _COLUMNS = ("at", "who", "action", "from", "to", "verdict", "reduction", "intent
 
 
 def rows(lines: Iterable[str]) -> list[dict[str, Any]]:
-    """Every deployment that ended and every rollback, oldest first; a line that a power cut has torn is left out."""
-    return [_row(entry) for entry in map(_entry, lines) if entry and entry.get("action") in _ENDS]
+    """Every deployment that ended and every rollback, oldest first."""
+    return [_row(entry) for entry in entries(lines) if entry.get("action") in _ENDS]
+
+
+def entries(lines: Iterable[str]) -> list[dict[str, Any]]:
+    """What the lines say, oldest first; those that a power cut has torn are left out."""
+    return [entry for entry in map(_entry, lines) if entry is not None]
 
 
 def told(lines: Iterable[str], deployment: str) -> str | None:

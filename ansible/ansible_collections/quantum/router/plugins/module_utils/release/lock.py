@@ -88,6 +88,7 @@ def load(host: Host) -> Lock | None:
     path = host.layout.lock
     try:
         lock = Lock(**json.loads(path.read_bytes()))
+        is_over(lock, host.moment())  # an end that is no number is damage too
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
@@ -104,7 +105,8 @@ def acquire(host: Host, request: Request, wait_s: float = 0.0) -> Lock:
     give_up_s = host.moment().uptime_s + wait_s
     while True:
         try:
-            with store.locked(host.layout):
+            # A start that goes on may take longer than a command usually waits for another.
+            with store.locked(host.layout, max(store.WAIT_S, wait_s)):
                 check(host, request)
                 return _take(host, request)
         except HeldError:

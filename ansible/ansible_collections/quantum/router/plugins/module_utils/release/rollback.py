@@ -5,20 +5,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Mapping
 
 from . import adoption, capacity, durable, files, manifest, store, systemctl
 from .activation import STOP_S, failure
-from .ending import clear, end
+from .ending import NOBODY, clear, end
 from .errors import ReleaseError
 from .layout import is_legacy
-from .state import Move, State, plan_rollback, roll_back, unsettled
+from .retry import unfinished
+from .state import Move, Pending, State, plan_rollback, roll_back, unsettled
 
 if TYPE_CHECKING:
     from .adoption import Adopted
     from .host import Host
-    from .systemctl import Facts
 
 START_S = 60.0
 """Seconds for what is returned to; it has started before."""
@@ -63,13 +64,13 @@ def rollback(
 ) -> Rollback:
     """Return to what ran before, or to `to`; raises ReleaseError if it can't be trusted or does not run afterwards.
 
-    A rollback that was cut off is finished first. No lock stands in the way: the warnings name one that is not that of
-    the deployment undone. `verdict` is what the judge said of it.
+    A rollback that was cut off, or whose target did not start, is finished first. No lock stands in the way: the
+    warnings name one that is not that of the deployment undone. `verdict` is what the judge said of it.
     """
     with store.locked(host.layout, WAIT_S):
         state, began_s = store.load(host.layout), host.moment().uptime_s
-        undone = state.pending.deployment if state.pending else None
-        cut_off = _cut_off(host, state)
+        cut_off = unfinished(host.layout, state)
+        undone = state.pending.deployment if state.pending else cut_off["deployment"] if cut_off else NOBODY
         if cut_off and to is None and deployment in (None, cut_off["deployment"]):
             return _finish(host, state, cut_off, reason)
         move = plan(host, state, to, deployment, force=force)
@@ -78,13 +79,13 @@ def rollback(
                 clear(host, deployment)
             return Rollback(changed=False, origin=state.live, target=state.live, active=host.facts().active)
         adopted = _verified(host, move.target)
-        before = host.facts()
-        _put_back(host, move, adopted, before)
-        saved = store.save_rollback(host.layout, roll_back(state, move, capacity_delta), prepared=to is None)
-        problem = _reload(host, move.target, adopted, before) or _start(host, move.target, adopted)
         found = verdict or (state.pending.verdict if state.pending else {})
+        _mark(host, state, move, found)
+        _put_back(host, move, adopted)
+        saved = store.save_rollback(host.layout, roll_back(state, move, capacity_delta), prepared=to is None)
+        problem = _reload(host, state, move.target, adopted) or _start(host, move.target, adopted)
         facts = {"from": move.origin, "to": move.target, "reason": reason, "problem": problem}
-        warnings = [saved, *end(host, "rolled back", undone, found, began_s, **facts), capacity.settle(host)]
+        warnings = [saved, *end(host, "rolled back", undone or None, found, began_s, **facts), capacity.settle(host)]
     return _told(move, adopted, problem, warnings)
 
 
@@ -99,10 +100,10 @@ def restore(host: Host) -> Move | None:
         if move is None:
             return None
         adopted = _verified(host, move.target)
-        before = host.facts()
-        _put_back(host, move, adopted, before)
+        _mark(host, state, move, state.pending.verdict if state.pending else {})
+        _put_back(host, move, adopted)
         problem = store.save_rollback(host.layout, roll_back(state, move), prepared=True)
-        problem = _reload(host, move.target, adopted, before) or problem
+        problem = _reload(host, state, move.target, adopted) or problem
         if not _should_run(move.target, adopted):
             # This boot may be about to start it. Not waited for: it waits for us.
             host.run(("systemctl", "stop", "--no-block", host.unit), systemctl.ANSWER_S)
@@ -132,7 +133,7 @@ def _settle(host: Host) -> Rollback | None:
             raise ReleaseError(
                 f"deployment {state.pending.deployment} is pending and was not undone at boot: router-release rollback"
             )
-        cut_off = _cut_off(host, state)
+        cut_off = unfinished(host.layout, state)
         if cut_off:
             return _finish(host, state, cut_off, "the host restarted before anybody confirmed it")
         marked = store.marked(host.layout)
@@ -141,20 +142,15 @@ def _settle(host: Host) -> Rollback | None:
     return None
 
 
-def _cut_off(host: Host, state: State) -> dict[str, Any] | None:
-    """The deployment whose rollback the state knows of and nobody has finished."""
-    marked = None if state.pending else store.marked(host.layout)
-    return marked if marked and marked.get("release") in state.bad else None
-
-
 def _finish(host: Host, state: State, cut_off: Mapping[str, Any], reason: str) -> Rollback:
     """Start what is back already unless it runs, and end the deployment."""
     began_s, move = host.moment().uptime_s, Move(cut_off["release"], state.live)
     adopted = _verified(host, move.target)
     verb = "restart" if _runs(host, cut_off["release"]) else "start"
-    problem = _reload(host, move.target, adopted, None) or _start(host, move.target, adopted, verb)
+    problem = _reload(host, state, move.target, adopted) or _start(host, move.target, adopted, verb)
     facts = {"from": move.origin, "to": move.target, "reason": reason, "problem": problem}
-    warnings = end(host, "rolled back", cut_off["deployment"], cut_off.get("verdict") or {}, began_s, **facts)
+    undone, found = cut_off["deployment"] or None, cut_off.get("verdict") or {}
+    warnings = end(host, "rolled back", undone, found, began_s, **facts)
     return _told(move, adopted, problem, [*warnings, capacity.settle(host)])
 
 
@@ -194,8 +190,16 @@ def _verified(host: Host, target: str | None) -> Adopted | None:
     return None
 
 
-def _put_back(host: Host, move: Move, adopted: Adopted | None, before: Facts) -> None:
-    layout = host.layout
+def _mark(host: Host, state: State, move: Move, found: Mapping[str, Any]) -> None:
+    """Let whoever comes next, a boot too, know what is being undone, in case that does not come to its end."""
+    pending = state.pending or Pending(NOBODY, move.origin or "", move.target, host.timestamp())
+    # On a full disk the mark of the activation stands.
+    with contextlib.suppress(OSError):
+        store.mark(host.layout, replace(pending, verdict=found))
+
+
+def _put_back(host: Host, move: Move, adopted: Adopted | None) -> None:
+    layout, before = host.layout, host.facts()
     if adopted:
         files.restore(host, adopted)
         _point(host, adopted.current)
@@ -221,12 +225,12 @@ def _point(host: Host, target: str | None) -> None:
         durable.remove(host.layout.current)
 
 
-def _reload(host: Host, target: str | None, adopted: Adopted | None, before: Facts | None) -> str | None:
-    """Bring systemd to what the files say; returns what is wrong with it, or None. `before` tells what was enabled."""
+def _reload(host: Host, state: State, target: str | None, adopted: Adopted | None) -> str | None:
+    """Bring systemd to what the files say; returns what is wrong with it, or None. `state` tells what is enabled."""
     try:
         host.systemctl("daemon-reload")
-        if target and adopted is None and before:
-            files.enable_as_before(host, before)
+        if target and adopted is None:
+            files.enable(host, state)
     except ReleaseError as error:
         return str(error)
     return None
@@ -238,6 +242,9 @@ def _start(host: Host, target: str | None, adopted: Adopted | None, verb: str = 
     # Fails for a unit that never failed or is not there: then there is nothing to reset.
     host.run(("systemctl", "reset-failed", host.unit), systemctl.ANSWER_S)
     if target is None:
+        # Its file is gone already; systemd still knows what runs.
+        if host.facts().main_pid:
+            host.run(("systemctl", "stop", host.unit), STOP_S)
         return f"{host.unit} still runs" if host.facts().main_pid else None
     if not _should_run(target, adopted):
         done = host.run(("systemctl", "stop", host.unit), STOP_S)

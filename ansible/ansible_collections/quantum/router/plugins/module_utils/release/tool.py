@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from .host import Host
 
 MODULES = (
-    *("activation", "adoption", "boot", "capacity", "cli", "confirmation", "drift", "durable", "ending", "errors"),
-    *("files", "guard", "history", "host", "identity", "layout", "lock", "login", "manifest", "rollback", "staging"),
-    *("state", "store", "systemctl"),
+    *("activation", "adoption", "boot", "capacity", "cli", "commands", "confirmation", "drift", "durable", "ending"),
+    *("errors", "files", "guard", "history", "host", "identity", "layout", "lock", "login", "manifest", "retry"),
+    *("rollback", "staging", "state", "store", "systemctl"),
 )
 """What the command needs; Ansible sends no more than this to a host."""
 
