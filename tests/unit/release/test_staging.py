@@ -147,7 +147,7 @@ def test_wheelhouse_without_pip_is_refused(
         archive.writestr("runtime.txt", "")
     with pytest.raises(ReleaseError, match=r"w\.zip holds no wheel of pip"):
         staging.stage_deployer(replace(host, run=builder), make_wheel("w.whl", {}), wheelhouse)
-    assert [] == staging.deployers(host)
+    assert [] == host.layout.deployers_built()
 
 
 def test_deployers_do_not_pile_up(
@@ -160,4 +160,4 @@ def test_deployers_do_not_pile_up(
         assert staging.stage_deployer(host, wheel, inputs[2])
         assert not staging.stage_deployer(host, wheel, inputs[2])
         assert staging.deployer_venv(host, wheel, inputs[2]).is_dir()
-    assert staging.KEEP_DEPLOYERS == len(staging.deployers(host))
+    assert staging.KEEP_DEPLOYERS == len(host.layout.deployers_built())

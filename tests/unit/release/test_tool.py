@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,10 +33,41 @@ def test_executable_runs_by_itself(tmp_path: Path) -> None:
     assert "--to ID" in done.stdout
 
 
-def test_executable_is_reproducible() -> None:
-    """The same sources give the same bytes."""
-    assert tool.build("/usr/bin/python3") == tool.build("/usr/bin/python3")
-    assert tool.build("/usr/bin/python3").startswith(b"#!/usr/bin/python3 -I\n")
+def imported_from(executable: Path) -> str:
+    """Which member of the executable this Python takes for a module."""
+    look = "import sys; sys.path.insert(0, sys.argv[1]); from release import rollback; print(rollback.__file__)"
+    return subprocess.run(
+        [sys.executable, "-I", "-c", look, executable], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_executable_carries_its_bytecode(tmp_path: Path) -> None:
+    """Nothing is compiled when it starts; a Python that cannot take the bytecode takes the sources."""
+    executable = tmp_path / "router-release"
+    executable.write_bytes(tool.build("/usr/bin/python3"))
+    assert executable.read_bytes().startswith(b"#!/usr/bin/python3 -I\n")
+    assert f"{executable}/release/rollback.pyc" == imported_from(executable)
+    with zipfile.ZipFile(executable) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(executable, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, b"old!" + content[4:] if name.endswith(".pyc") else content)
+    assert f"{executable}/release/rollback.py" == imported_from(executable)
+
+
+@pytest.mark.parametrize("damage", ["source", "interpreter", "no zip"])
+def test_executable_that_was_changed_is_replaced(host: Host, damage: str) -> None:
+    """Whoever edited the command gets it back with the next deployment."""
+    tool.install(host)
+    whole = host.layout.tool.read_bytes()
+    damaged = {
+        "source": whole.replace(b"Going back", b"Going on!!"),
+        "interpreter": whole.replace(b"#!/", b"#!!", 1),
+        "no zip": whole[:100],
+    }
+    host.layout.tool.write_bytes(damaged[damage])
+    assert tool.install(host)
+    assert not tool.install(host)
 
 
 def test_installing_twice_changes_nothing(host: Host) -> None:

@@ -9,7 +9,7 @@ import json
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import login, staging, state, store
+from . import login, state, store
 from .errors import ReleaseError
 from .systemctl import one_line
 
@@ -77,10 +77,7 @@ def _live(host: Host) -> str:
 
 def _ask(host: Host, release: str, *words: str) -> Count:
     """Run `router capacity` of the deployer with the settings of a release."""
-    deployers = staging.deployers(host)
-    if not deployers:
-        raise ReleaseError("no deployer is installed")
-    python = str(deployers[-1] / "venv" / "bin" / "python")
+    python = host.layout.deployer_python()
     environment = login.environment(host.layout, host.layout.release(release) / "environment")
     done = host.run((python, "-I", "-m", "router", "capacity", "--json", *words), PATIENCE_S, environment)
     if done.code != 0:

@@ -22,6 +22,7 @@ MANIFEST = "manifest.json"
 """Written last: a directory that has one is complete."""
 
 _RELEASE_ID = re.compile(r"[0-9][0-9A-Za-z.+]*-[0-9a-f]{12}")
+_DEPLOYER_ID = re.compile(r"[0-9a-f]+")
 _LEGACY_ID = re.compile(r"legacy-[0-9a-f]{12}")
 
 
@@ -63,6 +64,16 @@ class Layout:
     def deployers(self) -> Path:
         """Virtual environments of the collection's own router, which measure and judge."""
         return self.base / "deployer"
+
+    def deployers_built(self) -> list[Path]:
+        """Folders of those that are complete, oldest first."""
+        return [self.deployers / name for name in _complete(self.deployers, _DEPLOYER_ID)]
+
+    def deployer_python(self) -> str:
+        """The newest one's Python; raises ReleaseError where there is none."""
+        if not (built := self.deployers_built()):
+            raise ReleaseError("no deployer is installed on this host: deploy first")
+        return str(built[-1] / "venv" / "bin" / "python")
 
     @property
     def state_dir(self) -> Path:

@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Iterator, Mapping, Sequence
 
-from . import acl, durable, lock, login, redis_probe, staging, store, systemctl
+from . import acl, durable, lock, login, redis_probe, store, systemctl
 from .activation import STOP_S, failure
 from .errors import ReleaseError
 from .resp import Link
@@ -92,7 +92,7 @@ def _make(host: Host, links: list[Link], account: Account, settings: Mapping[str
                 f"the user {account.name} at {link.where} has a password that this host does not have: choose another "
                 "name in router_redis_url, or remove the user"
             )
-    if check and not (digest and staging.deployers(host)):
+    if check and not (digest and host.layout.deployers_built()):
         return [f"{account.name} made at {link.where}" for link in links]
     if not digest:
         durable.write(account.password, _new_password(), 0o600)
@@ -229,10 +229,7 @@ def _go_back(host: Host, links: list[Link], account: Account) -> str:
 
 
 def _wanted(host: Host, account: Account, settings: Mapping[str, str]) -> acl.User:
-    deployers = staging.deployers(host)
-    if not deployers:
-        raise ReleaseError("no deployer is installed on this host: deploy first")
-    python = str(deployers[-1] / "venv" / "bin" / "python")
+    python = host.layout.deployer_python()
     environment = {**settings, login.PASSWORD_SETTING: str(account.password)}
     words = ("acl", "--user", account.name, "--for", account.role)
     done = host.run((python, "-I", "-m", "router", *words), ANSWER_S, environment)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Iterator
 
 from . import durable, identity, manifest, store
 from .errors import ReleaseError
-from .layout import MANIFEST, PLACEHOLDER
+from .layout import PLACEHOLDER
 from .systemctl import one_line
 
 if TYPE_CHECKING:
@@ -70,16 +70,10 @@ def stage_deployer(host: Host, wheel: Path, wheelhouse: Path) -> bool:
     with store.locked(host.layout, name=store.BUILD), _rebuilt(venv.parent):
         _build_venv(host, venv, wheel, wheelhouse)
         manifest.write(venv.parent, {"deployer": venv.parent.name})
-    for old in deployers(host)[:-KEEP_DEPLOYERS]:
+    for old in host.layout.deployers_built()[:-KEEP_DEPLOYERS]:
         shutil.rmtree(old)
     store.record(host, "deployer", to=venv.parent.name)
     return True
-
-
-def deployers(host: Host) -> list[Path]:
-    """Complete deployer directories, oldest first."""
-    trees = [tree for tree in host.layout.deployers.glob("*") if manifest.complete(tree)]
-    return sorted(trees, key=lambda tree: (tree / MANIFEST).stat().st_mtime_ns)
 
 
 @contextlib.contextmanager
