@@ -110,7 +110,7 @@ clean: ## Remove everything built here: the lab, its image, .venv, wheels, cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Test
-.PHONY: lint test-unit chaos fuzz mutation test-molecule test bench
+.PHONY: lint test-unit chaos fuzz mutation test-molecule test bench bench-deploy
 lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
 	@ruff check
 	@ruff format --check
@@ -150,6 +150,9 @@ test: lint test-unit test-molecule ## All of it, as CI does
 BENCH_PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 bench: setup $(STAMPS)/bench ## Measure speed and write docs/benchmarks.*; a quick look: ONLY=drain ROUNDS=1
 	@python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-deploy: setup wheel wheelhouse ## Measure deployments to lab hosts of their own and write docs/benchmarks.*; ONLY=deploy ROUNDS=1
+	@python -m tests.bench --deployments $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: help
 help: ## Show this list

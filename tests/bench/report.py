@@ -34,6 +34,12 @@ BARS: Final[dict[str, str | None]] = {
     "growth, symbols: slope": None,
     "growth, seconds of a window: slope": None,
     "growth, signals of backlog: slope": None,
+    "deploy: tasks, first deployment": "<= 30",
+    "deploy: rollback by hand to READY / the service's own start": "<= 2",
+    "deploy: gap at activation": "<= 1",
+    "deploy: gap at rollback": "<= 1",
+    "deploy: signals without an outcome": "= 0",
+    "hosts: 6 hosts / 1 host": None,
 }
 _HOLDS: Final = {">=": operator.ge, "<=": operator.le, "=": operator.eq}
 
@@ -80,30 +86,51 @@ def as_json(figures: Sequence[Figure]) -> str:
         {"name": f.name, "value": f.value, "unit": f.unit, "bar": f.bar, "pass": f.passes, "rounds": f.rounds}
         for f in figures
     ]
+    return as_text(rows)
+
+
+def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as they stand in `docs/benchmarks.json`."""
     return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
 
 
-def as_markdown(rows: Sequence[Mapping[str, Any]], methods: Mapping[str, str]) -> str:
-    """Return the page for *rows* (as in the JSON); *methods* says of each part how it measures."""
+def merged(
+    before: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]], parts: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    """Return the rows of *before* with those parts that were *measured* replaced, facts first, then as in *parts*."""
+    anew = {part_of(row) for row in measured}
+    rows = [*(row for row in before if part_of(row) not in anew), *measured]
+    return sorted(rows, key=lambda row: parts.index(part_of(row)) if part_of(row) in parts else -1)
+
+
+def part_of(row: Mapping[str, Any]) -> str:
+    """Return the part that measures a row, or the name of a fact."""
+    return _table_of(row).split(", ")[0]
+
+
+def as_markdown(rows: Sequence[Mapping[str, Any]], methods: Mapping[str, tuple[str, str]]) -> str:
+    """Return the page for *rows* (as in the JSON); *methods* has each part's command, and how it measures."""
     facts = [f"{row['name']}: {row['value']}" for row in rows if isinstance(row["value"], str)]
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench` from `docs/benchmarks.json`; do not edit. A value is the median of its rounds",
-        "unless its section says otherwise. Absolute figures belong to the machine; ratios compare runs of one round.",
+        "Written by `make bench` and `make bench-deploy` from `docs/benchmarks.json`; do not edit. A value is the",
+        "median of its rounds unless its section says otherwise. Absolute figures belong to the machine; ratios",
+        "compare runs of one round.",
         "",
         *facts,
         "",
         "## Bars",
         "",
-        "`make bench`; how each is measured stands in the section that its name begins with.",
+        "How each is measured stands in the section that its name begins with.",
         "",
         *_table([row for row in rows if row["bar"]]),
     ]
-    for part, method in methods.items():
-        tables = {table: list(own) for table, own in itertools.groupby(rows, _table_of) if table.split(", ")[0] == part}
+    for part, (command, method) in methods.items():
+        own_rows = [row for row in rows if part_of(row) == part]
+        tables = {table: list(own) for table, own in itertools.groupby(own_rows, _table_of)}
         if tables:
-            lines += ["", f"## {part}", "", f"`make bench ONLY={part}`", "", method]
+            lines += ["", f"## {part}", "", f"`{command} ONLY={part}`", "", method]
         for table, own in tables.items():
             lines += ["", *_table([{**row, "name": row["name"].removeprefix(f"{table}: ")} for row in own], table)]
     return "\n".join(lines) + "\n"
