@@ -121,7 +121,8 @@ lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
 	@ansible-lint -q
 
 test-unit: setup ## Unit, property and integration tests, and chaos in its short form
-	@pytest --quiet tests/unit tests/property tests/integration tests/chaos
+	@pytest --quiet --numprocesses=auto --dist=loadfile tests/unit tests/property tests/integration
+	@pytest --quiet tests/chaos
 
 # Another SEED strikes at other times and places.
 FAULTS ?= 500

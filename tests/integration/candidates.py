@@ -156,7 +156,7 @@ Publisher.close = close
 class Process:
     """A release as a process; see `router.proof.drill.run.Candidate`. *settings* are its environment file."""
 
-    start_timeout_s = 4.0
+    start_timeout_s = 8.0
 
     def __init__(self, kind: str, release: str, folder: Path, settings: Mapping[str, str]) -> None:
         self._kind = kind

@@ -77,9 +77,9 @@ def test_a_good_release_does_in_each_state_what_the_guide_says(
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("does-not-import", "expected it to get ready within 4 s, seen: exit status 1: "),
-        ("exits-at-start", "expected it to get ready within 4 s, seen: exit status 1: "),
-        ("never-ready", "expected it to get ready within 4 s, seen: start operation timed out"),
+        ("does-not-import", "expected it to get ready within 8 s, seen: exit status 1: "),
+        ("exits-at-start", "expected it to get ready within 8 s, seen: exit status 1: "),
+        ("never-ready", "expected it to get ready within 8 s, seen: start operation timed out"),
         ("dies", "open_orders 10: expected the release to go on, seen it end: exit status 1: "),
         ("hangs", "open_orders 10: expected the signals to be dealt with within 5.2 s, seen the cursor before them"),
         ("silent", "open_orders 3: expected BEST_OF_PUBLISH and 1 intent (DRILLSUPER10USDT BUY), seen 0 intents"),

@@ -95,7 +95,10 @@ class Desk:
         credentials.mkdir()
         (credentials / "redis-password").write_bytes(self.layout.password.read_bytes())
         self.router = self._start_router(
-            url=self.url, CREDENTIALS_DIRECTORY=str(credentials), ROUTER_REDIS_PASSWORD_FILE="redis-password"
+            url=self.url,
+            CREDENTIALS_DIRECTORY=str(credentials),
+            ROUTER_REDIS_PASSWORD_FILE="redis-password",
+            ROUTER_SIGNAL_MAX_AGE_SEC="60",  # however slow the machine, an exchange makes none stale
         )
         self.router.wait_for("ACTIVE")
 
