@@ -110,7 +110,7 @@ clean: ## Remove everything built here: the lab, its image, .venv, wheels, cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Test
-.PHONY: lint test-unit chaos fuzz mutation test-molecule test bench bench-deploy
+.PHONY: lint test-unit chaos fuzz mutation test-molecule faults test bench bench-deploy
 lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
 	@ruff check
 	@ruff format --check
@@ -137,13 +137,24 @@ fuzz: $(VENV) ## CASES=1000000 entries of any bytes, none of which may raise, be
 mutation: setup ## How many small mistakes in the core and in the commit's guards the tests notice
 	@python -m tests.mutation
 
-# A state of our own, cleared first: what an aborted run left there would stop the next one.
+# One scenario, whose name the shell knows as $$name. A state of our own, cleared first: what an aborted run left there
+# would stop the next one.
+SCENARIO = state=$(CURDIR)/.cache/molecule/$$name; rm -rf "$$state"; echo "Scenario $$name"; \
+	MOLECULE_EPHEMERAL_DIRECTORY="$$state" molecule test --no-command-borders --scenario-name "$$name"
+
+test-molecule: export PYTEST_ADDOPTS := -m 'not long'
 test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own
-	@for scenario in molecule/*/molecule.yml; do \
-		name=$$(basename "$$(dirname "$$scenario")"); state=$(CURDIR)/.cache/molecule/$$name; rm -rf "$$state"; \
-		echo "Scenario $$name"; \
-		MOLECULE_EPHEMERAL_DIRECTORY="$$state" molecule test --no-command-borders --scenario-name "$$name"; \
-	done
+	@for name in $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml))); do $(SCENARIO); done
+
+# Every test that strikes a host with a fault is marked so; one that fails does not keep the others from running.
+FAULT_SCENARIOS = $(sort $(notdir $(patsubst %/,%,$(dir $(shell grep -l 'mark.fault' tests/infra/*/test_*.py)))))
+faults: export PYTEST_ADDOPTS := -m fault
+faults: export FAULT_ROWS := $(CURDIR)/.cache/faults.jsonl
+faults: setup wheel wheelhouse ## Every fault of docs/guarantees.md on real hosts: a table, and reports/faults.json
+	@rm -f $(FAULT_ROWS)
+	@pytest --quiet tests/unit || true
+	@for name in $(FAULT_SCENARIOS); do $(SCENARIO) || true; done
+	@python -m tests.fault_matrix $(FAULT_ROWS) reports/faults.json
 
 test: lint test-unit test-molecule ## All of it, as CI does
 

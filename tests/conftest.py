@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hypothesis: no timings as tests, and in CI the same examples each time."""
+"""Hypothesis: no timings as tests, and in CI the same examples each time. The results of the fault matrix."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import Phase, settings
+
+from tests.fault_matrix import record
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 settings.register_profile("people", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
@@ -19,3 +26,11 @@ settings.register_profile(
     phases=[Phase.explicit, Phase.generate],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "people"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what became of a test that is marked `fault`."""
+    report = yield
+    record(item, report)
+    return report

@@ -14,6 +14,7 @@ from pathlib import Path
 
 #: Kind -> (module, code).
 FAULTS = {
+    "does-not-parse": ("router/publisher.py", "def publish(:"),
     "does-not-import": ("router/commands/service.py", "import router.no_such_module"),
     "exits-at-start": (
         "router/service.py",
@@ -25,6 +26,68 @@ Service.run = _exit
 """,
     ),
     "never-ready": ("router/notify.py", "ServiceManager.ready = lambda self: None"),
+    "crashes-after-ready": (
+        "router/notify.py",
+        """
+_alive = ServiceManager.alive
+
+def _crash(self, now_s):
+    self.first_s = getattr(self, "first_s", now_s)
+    if now_s > self.first_s + 1:
+        raise SystemExit("the fault of this wheel: gone")
+    _alive(self, now_s)
+
+ServiceManager.alive = _crash
+""",
+    ),
+    "hangs": (
+        "router/notify.py",
+        """
+import time
+
+_alive = ServiceManager.alive
+
+def _hang(self, now_s):
+    self.first_s = getattr(self, "first_s", now_s)
+    if now_s > self.first_s + 3:
+        time.sleep(3600)
+    _alive(self, now_s)
+
+ServiceManager.alive = _hang
+""",
+    ),
+    # Works well, but systemd hears nothing of it and ends it again and again.
+    "starves-its-watchdog": ("router/notify.py", "ServiceManager.alive = lambda self, now_s: None"),
+    # Does all the work, and says that it is this release: but what runs was started from elsewhere.
+    "runs-elsewhere": (
+        "router/service.py",
+        """
+import os
+import sys
+
+_run = Service.run
+
+def _elsewhere(self):
+    if sys.executable == "/usr/bin/python3":
+        return _run(self)
+    os.environ["PYTHONPATH"] = os.path.dirname(os.path.dirname(__file__))
+    os.execv("/usr/bin/python3", ["/usr/bin/python3", "-m", "router", *sys.argv[1:]])
+
+Service.run = _elsewhere
+""",
+    ),
+    # Takes the lease in the name of a release that was proven.
+    "says-another-release": (
+        "router/service.py",
+        """
+_init = Service.__init__
+
+def _lie(self, settings, holder, release, *more):
+    _init(self, settings, holder, "1.0.0-000000000000", *more)
+
+Service.__init__ = _lie
+""",
+    ),
     # Holds the lease, moves the cursor, is well in every way but one.
     "silent": (
         "router/publisher.py",

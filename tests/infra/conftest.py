@@ -3,52 +3,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fault_matrix import RECOVERY, faults_of
+from tests.infra.desk import ROOT, UNIT, Desk, Run
+from tests.infra.endings import Fault
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
+    from types import ModuleType
 
 # They change the host they run on: outside of Molecule that would be this machine.
 collect_ignore_glob = [] if "MOLECULE_INVENTORY_FILE" in os.environ else ["*"]
-
-ROOT = Path(__file__).resolve().parents[2]
-UNIT = "quantum-ai-strategy-router.service"
-INTENTS = "quantum:stream:trade.intent"
-#: The fields of `systemctl show` that tell how a unit runs.
-RUNS_AS = "ActiveState,UnitFileState,MainPID,ExecStart,FragmentPath,DropInPaths,User,Type,NRestarts"
-#: Whatever a deployment may write, and no more.
-WRITABLE = ("/etc/passwd", "/etc/group", "/etc/quantum-router", "/etc/systemd", "/home/qt", "/opt", "/usr/local")
-STATE = "/var/lib/quantum-router"
-
-
-@dataclass(frozen=True)
-class Run:
-    """How a playbook ended."""
-
-    code: int
-    output: str
-
-    @property
-    def last_line(self) -> str:
-        """What a person reads last."""
-        return self.output.strip().splitlines()[-1]
-
-    @property
-    def reason(self) -> str:
-        """The reason that the last line gives."""
-        found = re.search(r' reason=(".*")$', self.last_line)
-        assert found, self.output
-        return str(json.loads(found[1]))
 
 
 class Playbooks:
@@ -101,74 +75,40 @@ class Playbooks:
         return report
 
 
-class Desk:
-    """The host as someone sees it who logs in there."""
-
-    def __init__(self, host: Any) -> None:
-        self.host = host
-
-    def run(self, command: str) -> str:
-        """Standard output of a shell command that must succeed."""
-        return str(self.host.check_output(command)).strip()
-
-    def redis(self, *words: str) -> str:
-        """Redis' answer."""
-        return self.run("redis-cli " + " ".join(words))
-
-    def runs(self) -> dict[str, str]:
-        """What systemd says of the router's unit."""
-        lines = self.run(f"systemctl show --property={RUNS_AS} {UNIT}").splitlines()
-        facts = dict(line.split("=", 1) for line in lines)
-        # What follows are the times of the last start.
-        facts["ExecStart"] = facts["ExecStart"].partition(" ; ignore_errors")[0]
-        return facts
-
-    def runs_apart_from_process(self) -> dict[str, str]:
-        """What systemd says of the unit whichever process runs it."""
-        return {name: value for name, value in self.runs().items() if name not in {"MainPID", "NRestarts"}}
-
-    def command_line(self) -> str:
-        """What the main process was started as."""
-        return self.run(f"tr '\\0' ' ' < /proc/{self.runs()['MainPID']}/cmdline")
-
-    def files(self, *paths: str) -> str:
-        """Kind, mode, owner, target and digest of everything under the paths, but no times."""
-        where = " ".join(paths)
-        listing = f"find {where} -printf '%p %y %m %u %g %l\\n'; find {where} -type f -exec sha256sum {{}} +"
-        return self.run(f"({listing}) 2> /dev/null | sort")
-
-    def listing(self) -> str:
-        """Everything on the host that a deployment may write."""
-        return self.files(*WRITABLE, STATE)
-
-    def intents(self) -> int:
-        """How many intents there ever were."""
-        words = self.redis("XINFO", "STREAM", INTENTS).split()
-        return int(words[words.index("entries-added") + 1])
-
-    def left_of_drills(self) -> tuple[str, str]:
-        """Keys and units that a drill has left."""
-        units = self.run("systemctl list-units --all --plain --no-legend 'quantum-router-drill-*'")
-        return self.redis("--scan", "--pattern", "'quantum-drill:*'"), units
-
-    def publishes(self) -> bool:
-        """Whether intents come, within a few bursts of signals."""
-        before = self.intents()
-        return bool(eventually(lambda: self.intents() > before))
-
-
-def eventually(condition: Callable[[], Any], within_s: float = 12.0) -> Any:
-    """The first true value of a condition, or its last one."""
-    deadline_s = time.monotonic() + within_s
-    while not (value := condition()) and time.monotonic() < deadline_s:
-        time.sleep(0.5)
-    return value
-
-
 @pytest.fixture(scope="module")
 def desk(host: Any) -> Desk:
     """The scenario's host."""
     return Desk(host)
+
+
+@pytest.fixture
+def fault(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Fault]:
+    """The fault that the test is marked with; afterwards what ran before runs again, for the next test."""
+    (outcome,) = {each["outcome"] for each in faults_of(request.node)}
+    struck = Fault(desk, outcome, lambda seconds: request.node.user_properties.append((RECOVERY, seconds)))
+    before = desk.live()
+    yield struck
+    if desk.live() not in ("", before):
+        desk.run("router-release rollback")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """A test that strikes a host looks at how that ended."""
+    yield
+    struck = getattr(item, "funcargs", {}).get("fault")
+    assert struck is None or struck.ended, "call fault.ends()"
+
+
+@pytest.fixture(scope="session")
+def lab() -> ModuleType:
+    """The script that makes hosts, for what a test does to one from outside."""
+    spec = importlib.util.spec_from_file_location("lab", ROOT / "molecule" / "shared" / "lab.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -48,6 +49,31 @@ def test_the_policy_explains_every_reason_of_the_audit_with_its_outcome() -> Non
 def test_the_operations_explain_every_criterion_in_the_order_of_the_report() -> None:
     """The table of the verdict is the judge's own list."""
     assert list(CRITERIA) == [name for name in table_rows("docs/operations.md") if name in CRITERIA]
+
+
+def marked_faults() -> set[tuple[int, str, str, str]]:
+    """Number, words, phase and outcome of each marker `fault` in the tests."""
+    found = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.fault":
+                number, words = map(ast.literal_eval, node.args)
+                more = {each.arg: ast.literal_eval(each.value) for each in node.keywords}
+                found.add((number, words, more["phase"], more["outcome"]))
+    return found
+
+
+def test_the_guarantees_tell_how_each_fault_ends() -> None:
+    """The table of faults says what the tests are marked with, phase by phase, and nothing else."""
+    document = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+    told = {
+        (int(number), words, phase, outcome)
+        for number, words, phases, outcome in re.findall(
+            r"^\| (\d+) \| (.+?) \| (`.+?) \| `(\w+)`.* \|$", document, re.MULTILINE
+        )
+        for phase in re.findall(r"`(\w+)`", phases)
+    }
+    assert marked_faults() == told
 
 
 def test_every_test_that_the_guarantees_name_exists() -> None:

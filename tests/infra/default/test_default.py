@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.infra.conftest import eventually
+from tests.infra.controller import deploying
+from tests.infra.desk import eventually
 
 if TYPE_CHECKING:
-    from tests.infra.conftest import Desk, Playbooks
+    from collections.abc import Callable
+
+    from tests.infra.conftest import Playbooks
+    from tests.infra.desk import Desk
+    from tests.infra.endings import Fault
 
 UNIT = "quantum-ai-strategy-router.service"
 #: As in the settings of all scenarios.
@@ -249,11 +254,12 @@ def test_password_is_nowhere_but_in_its_file(desk: Desk, playbooks: Playbooks) -
     assert [] == [path for path in reports if PASSWORD.encode() in path.read_bytes()]
 
 
-def test_rollback_of_the_first_installation(desk: Desk, playbooks: Playbooks) -> None:
+@pytest.mark.fault(22, "a rollback with nothing to return to", phase="rollback", outcome="stopped")
+def test_rollback_of_the_first_installation(desk: Desk, playbooks: Playbooks, fault: Fault) -> None:
     """A rollback with nothing to return to stops the router and removes its unit; another one has nothing to do."""
+    fault.strikes()
     assert 0 == playbooks.roll_back().code
-    assert "not-found" == desk.run(f"systemctl show --property=LoadState --value {UNIT}")
-    assert not desk.host.file(f"/etc/systemd/system/multi-user.target.wants/{UNIT}").exists
+    fault.ends()
 
     again = playbooks.roll_back()
     assert 0 != again.code
@@ -261,3 +267,16 @@ def test_rollback_of_the_first_installation(desk: Desk, playbooks: Playbooks) ->
 
     asked = desk.host.run("router status")
     assert (69, "router: no release is deployed on this host") == (asked.rc, asked.stderr.strip())
+
+
+@pytest.mark.long
+@pytest.mark.fault(22, "a rollback with nothing to return to", phase="activate", outcome="stopped")
+def test_first_installation_that_fails(playbooks: Playbooks, bad_wheel: Callable[[str], str], fault: Fault) -> None:
+    """A first release that does not start leaves a host without a router, as it was."""
+    assert "" == fault.before["process"]
+    with deploying(playbooks, router_artifact=bad_wheel("exits-at-start-when-live")) as controller:
+        controller.reaches_phase("activate")
+        fault.strikes()
+        run = controller.ends()
+    assert "rolled_back=true" in run.last_line
+    fault.ends(run)

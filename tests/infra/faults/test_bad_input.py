@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.infra.desk import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
-    from tests.infra.conftest import Desk, Playbooks, Run
+    from tests.infra.conftest import Playbooks
+    from tests.infra.desk import Desk, Run
 
-ROOT = Path(__file__).resolve().parents[3]
 NOBODY = "172.31.74.254"
 PLAIN, PLAIN_ADDRESS = "quantum-molecule-plain", "172.31.74.13"
 #: Says what Redis 6.2 says to PING and INFO, and no more.
@@ -138,13 +139,8 @@ def test_old_redis(desk: Desk, refused: Callable[..., Run]) -> None:
 
 
 @pytest.fixture
-def plain_host() -> Iterator[Callable[[str], str]]:
+def plain_host(lab: ModuleType) -> Iterator[Callable[[str], str]]:
     """A container of the lab's image with sshd instead of systemd; runs shell commands in it."""
-    spec = importlib.util.spec_from_file_location("lab", ROOT / "molecule" / "shared" / "lab.py")
-    assert spec
-    assert spec.loader
-    lab = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(lab)
     remove = ("rm", "--force", "--time=0", "--volumes", "--ignore", PLAIN)
     lab.podman(*remove)
     arguments = lab.run_arguments(PLAIN, "quantum-molecule", PLAIN_ADDRESS, lab.host_image())

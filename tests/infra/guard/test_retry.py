@@ -5,18 +5,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.infra.conftest import STATE, eventually
-from tests.infra.guard.test_unattended import MARKER, SOON_S, UNDONE_S, deploying, kill, last_entry
+from tests.infra.controller import deploying
+from tests.infra.desk import STATE, eventually
+from tests.infra.endings import MARKER
+from tests.infra.guard.test_unattended import SOON_S, UNDONE_S, activated, last_entry
 
 if TYPE_CHECKING:
-    from tests.infra.conftest import Desk, Playbooks
+    from tests.infra.conftest import Playbooks
+    from tests.infra.desk import Desk
 
 
 def test_undo_that_fails_is_tried_again(desk: Desk, playbooks: Playbooks) -> None:
     """While the backup cannot be read the guard fails loudly and comes again; once it can, the old router is back."""
     old = desk.command_line()
-    with deploying(playbooks, desk, _router_guard_s=SOON_S) as controller:
-        kill(controller)
+    with deploying(playbooks, _router_guard_s=SOON_S) as controller:
+        activated(desk)
+        controller.kill()
         backups = desk.run(f"ls {STATE}/adopted")
         desk.run(f"mv {STATE}/adopted {STATE}/adopted.away")
     try:

@@ -18,7 +18,8 @@ from router.proof.criteria import CRITERIA
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.infra.conftest import Desk, Playbooks
+    from tests.infra.conftest import Playbooks
+    from tests.infra.desk import Desk
 
 HOST = Path(__file__).resolve().parents[3] / "molecule" / "shared" / "host"
 UNIT = "quantum-ai-strategy-router.service"

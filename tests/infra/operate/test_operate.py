@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.infra.conftest import STATE, UNIT
+from tests.infra.desk import STATE, UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.infra.conftest import Desk, Playbooks
+    from tests.infra.conftest import Playbooks
+    from tests.infra.desk import Desk
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRETS = "/etc/quantum-router"

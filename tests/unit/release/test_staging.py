@@ -23,11 +23,15 @@ ENVIRONMENT_TEXT = "ROUTER_KEY_PREFIX=@RELEASE@\n"
 
 
 class Builder:
-    """Stands for python and pip: makes the venv's folder and records each command; `breaks` makes pip fail."""
+    """Stands for python and pip: makes the venv's folder and records each command; `breaks` makes pip fail.
+
+    `said` is what compileall says of sources that it cannot compile.
+    """
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
         self.breaks = False
+        self.said = ""
 
     def __call__(
         self, argv: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None
@@ -42,6 +46,8 @@ class Builder:
             (library / "router.py").write_text("x = 1\n")
         if "install" in argv and self.breaks:
             return Completed(1, "", "WARNING: odd\nERROR: no matching distribution\nhint: look\n")
+        if "compileall" in argv and self.said:
+            return Completed(1, self.said, "")
         return Completed(0, "", "")
 
 
@@ -125,6 +131,21 @@ def test_failed_build_leaves_what_was_there(host: Host, builder: Builder, inputs
         staging.stage_release(host, *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
     assert "changed" == (tree / "unit").read_text()
     assert [tree] == list(tree.parent.iterdir())
+
+
+def test_failed_build_leaves_nothing_of_itself(host: Host, builder: Builder, inputs: tuple[str, Path, Path]) -> None:
+    """On a full disk half a release would be in everybody's way, and nothing ever removes it."""
+    builder.breaks = True
+    with pytest.raises(ReleaseError):
+        staging.stage_release(replace(host, run=builder), *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
+    assert [] == list(host.layout.releases.iterdir())
+
+
+def test_source_that_does_not_compile_is_named(host: Host, builder: Builder, inputs: tuple[str, Path, Path]) -> None:
+    """The compiler says which file in its first line, and the error in its last."""
+    builder.said = "*** Error compiling '/opt/r/publisher.py'...\n  File \"/opt/r/publisher.py\"\nSyntaxError: no\n"
+    with pytest.raises(ReleaseError, match=r"failed: \*\*\* Error compiling '/opt/r/publisher.py'"):
+        staging.stage_release(replace(host, run=builder), *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
 
 
 def test_files_that_changed_on_the_way_are_refused(

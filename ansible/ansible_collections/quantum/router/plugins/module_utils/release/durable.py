@@ -43,9 +43,11 @@ def write(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, int] | N
             file.flush()
             os.fsync(descriptor)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             Path(name).unlink()
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say where
         raise
     sync_directory(path.parent)
 

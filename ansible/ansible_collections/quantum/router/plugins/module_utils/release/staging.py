@@ -78,7 +78,7 @@ def stage_deployer(host: Host, wheel: Path, wheelhouse: Path) -> bool:
 
 @contextlib.contextmanager
 def _rebuilt(tree: Path) -> Iterator[None]:
-    """An empty directory at `tree`; what stood there complete comes back if the build fails, for it may be live."""
+    """An empty directory at `tree`; if the build fails it goes, and what stood there whole, maybe live, comes back."""
     aside = tree.with_name(f".{tree.name}.aside")
     if manifest.complete(tree):
         _discard(aside)
@@ -91,8 +91,8 @@ def _rebuilt(tree: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
+        _discard(tree)
         if aside.exists():
-            _discard(tree)
             aside.rename(tree)
         raise
     durable.sync_directory(tree.parent)
@@ -129,5 +129,6 @@ def _build_venv(host: Host, venv: Path, wheel: Path, wheelhouse: Path) -> None:
 def _step(host: Host, *argv: str) -> None:
     done = host.run(argv, BUILD_S)
     if done.code != 0:
-        lines = [line for line in (done.err or done.out).splitlines() if line.startswith("ERROR")]
+        # pip's line that says why, and compileall's that names the file.
+        lines = [line for line in (done.err or done.out).splitlines() if line.startswith(("ERROR", "*** "))]
         raise ReleaseError(f"{' '.join(argv[:4])} ... failed: {one_line((lines or [done.err or done.out])[0])}")
