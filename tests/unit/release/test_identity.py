@@ -83,6 +83,11 @@ def test_damaged_files_are_named(tmp_path: Path, make_wheel: Callable[..., Path]
     damaged.write_bytes(b"half a wheel")
     with pytest.raises(ReleaseError, match=r"damaged\.whl is damaged or no zip archive"):
         identity.wheel_version(damaged)
+    content = bytearray(make_wheel("flipped.whl", {"router/core.py": "router = 1\n" * 100}).read_bytes())
+    content[60] ^= 0xFF
+    damaged.write_bytes(bytes(content))
+    with pytest.raises(ReleaseError, match=r"damaged\.whl is damaged or no zip archive"):
+        identity.release_id(damaged, b"", "", "")
     with pytest.raises(ReleaseError, match=r"holds no runtime\.txt: make the wheelhouse again"):
         identity.read_lock(make_wheel("w.whl", {}))
     bare = tmp_path / "bare.whl"

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import zipfile
+import zlib
 from email.parser import HeaderParser
-from typing import TYPE_CHECKING, Iterable
+from typing import TYPE_CHECKING, Iterable, Iterator
 
 from .errors import ReleaseError
 
@@ -73,10 +75,13 @@ def _digest(parts: Iterable[bytes]) -> str:
     return whole.hexdigest()[:_DIGITS]
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive; what is damaged inside of it shows only when it is read."""
     try:
-        return zipfile.ZipFile(path)
+        with zipfile.ZipFile(path) as archive:
+            yield archive
     except FileNotFoundError:
         raise ReleaseError(f"{path} does not exist: build it first") from None
-    except (zipfile.BadZipFile, IsADirectoryError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, IsADirectoryError):
         raise ReleaseError(f"{path} is damaged or no zip archive: build it again") from None
