@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The four states that a host may be left in, whatever goes wrong: one implementation of each.
 
-proven   the new release runs, its verdict is a pass and it is confirmed
+proven   the new release runs, the judge said that it is to be confirmed, and it is
 back     what ran before runs again: same bytes, active, publishing
 refused  what ran before never stopped: same process, same bytes, publishing
 stopped  there was nothing to return to: no unit, no process, nothing that starts at boot
@@ -79,7 +79,7 @@ class Fault:
         release = state["known_good"][-1]
         assert f"/opt/quantum-router/releases/{release}" == self.desk.run(f"readlink --canonicalize {CURRENT}")
         assert self.desk.command_line().startswith(f"/opt/quantum-router/releases/{release}/")
-        assert (None, "pass") == (state["pending"], state["verdicts"][release]["verdict"])
+        assert (None, "confirm") == (state["pending"], state["verdicts"][release]["action"])
         assert {"ActiveState": "active", "UnitFileState": "enabled"}.items() <= self.desk.runs().items()
         assert self.desk.publishes()
         return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.infra.controller import deploying
+from tests.infra.desk import UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +57,18 @@ def test_capacity_key_deleted(desk: Desk, playbooks: Playbooks, fault: Fault) ->
         run = controller.ends()
     assert "open orders missing" in run.reason
     assert "rolled_back=true" in run.last_line
+    fault.ends(run)
+
+
+@pytest.mark.fault(31, "no signal comes at all", phase="judge", outcome="proven")
+def test_no_signals(desk: Desk, playbooks: Playbooks, fault: Fault) -> None:
+    """In a market without a signal the drill is what there is: confirmed, and the line says what was not measured."""
+    with stopped(desk, "lab-signal-feed"):
+        # The baseline begins with the process that runs.
+        desk.run(f"systemctl restart {UNIT} && sleep 6")
+        run = playbooks.deploy(router_soak_max=15)
+    assert "intents/signals 0/0 → 0/0" in run.last_line
+    assert "no signal came: the reduction was not measured; the drill passed" in run.last_line
     fault.ends(run)
 
 
