@@ -63,7 +63,7 @@ class Fault:
         eventually(lambda: not self.desk.host.file(MARKER).exists, within_s)
         if run is not None:
             assert (0 == run.code) == (self.outcome == "proven"), run.output
-            assert "Traceback" not in run.output
+            assert "Traceback" not in run.last_line
         ends: dict[str, Callable[[], float | None]] = {
             "proven": self._proven,
             "back": self._back,
