@@ -196,7 +196,7 @@ def _unit(host: Host, facts: Facts) -> dict[str, Any]:
         "fragment": facts.fragment,
         "drop_ins": list(facts.drop_ins),
         "main_pid": facts.main_pid,
-        "ours": adoption.is_ours(host, facts),
+        "ours": adoption.is_ours(host),
     }
 
 

@@ -63,7 +63,7 @@ def activate(
         begun = _prepare(host, facts, state, wanted)
         lock.prolong(host, held, guard_s + LOCK_BEYOND_GUARD_S)
         pending = _guarded(host, begun, guard_s)
-        _install(host, facts, begun, pending)
+        _install(host, begun, pending)
         return _start(host, facts, pending, start_timeout_s)
 
 
@@ -140,13 +140,13 @@ def _require_backup(host: Host, facts: Facts, pending: Pending) -> None:
         adopted = adoption.read(host.layout, pending.previous)
         recorded = {entry.path: entry for entry in adopted.entries}
     unit = host.layout.host_path(host.layout.units / host.unit)
-    for path in (unit, *adoption.movable_drop_ins(host, facts)):
+    for path in (unit, *adoption.movable_drop_ins(host)):
         if path not in recorded or not adoption.present(host.layout, recorded[path]):
             raise ReleaseError(f"{path} is not ours and not in a backup: adopt the unit first, then activate")
 
 
-def _install(host: Host, facts: Facts, begun: State, pending: Pending) -> None:
-    for path in adoption.movable_drop_ins(host, facts):
+def _install(host: Host, begun: State, pending: Pending) -> None:
+    for path in adoption.movable_drop_ins(host):
         files.set_aside(host.layout.at(path), pending.previous or pending.release)
     files.install_unit(host, pending.release, pending.previous)
     durable.link(host.layout.current, f"releases/{pending.release}")

@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any, Iterable, Iterator
 
 from . import durable, store
 from .errors import ReleaseError
@@ -68,11 +68,11 @@ class Adopted:
         return layout.adopted / self.id / "files" / entry.sha256
 
 
-def is_ours(host: Host, facts: Facts) -> bool:
+def is_ours(host: Host) -> bool:
     """Whether exactly the live release's unit is installed, with nothing laid over it."""
     live = host.layout.live()
     installed = host.layout.units / host.unit
-    if live is None or installed.is_symlink() or not installed.is_file() or movable_drop_ins(host, facts):
+    if live is None or installed.is_symlink() or not installed.is_file() or movable_drop_ins(host):
         return False
     ours = host.layout.releases / live / "unit"
     return ours.is_file() and ours.read_bytes() == installed.read_bytes()
@@ -89,31 +89,32 @@ def needs_backup(host: Host, facts: Facts) -> bool:
     return facts.load_state != "not-found" and not ours
 
 
-def drop_ins(host: Host, facts: Facts) -> list[str]:
+def drop_ins(host: Host, read: Iterable[str] = ()) -> list[str]:
     """What lies on disk and will apply to this unit when systemd reads it, or would if another one were not there.
 
-    Without those in service.d: they hold for every service of the host and are its administrator's policy.
+    `read` are those that systemd has read already; it may look in more places. Without those in service.d: they hold
+    for every service of the host and are its administrator's policy.
     """
     words = host.unit.partition(".service")[0].split("-")
     names = [host.unit, *("-".join(words[:count]) + "-.service" for count in range(1, len(words)))]
     lying = (path for root in ROOTS for name in names for path in host.layout.at(root).glob(f"{name}.d/*.conf"))
-    paths = {*map(host.layout.host_path, lying), *(path for path in facts.drop_ins if "/service.d/" not in path)}
+    paths = {*map(host.layout.host_path, lying), *(path for path in read if "/service.d/" not in path)}
     there = [path for path in paths if os.path.lexists(host.layout.at(path))]
     # An administrator's link to nothing keeps a package's drop-in of that name from applying.
     masked = {Path(path).name for path in there if path.startswith("/etc/") and _masks(host.layout.at(path))}
     return sorted(path for path in there if Path(path).name not in masked)
 
 
-def movable_drop_ins(host: Host, facts: Facts) -> list[str]:
+def movable_drop_ins(host: Host) -> list[str]:
     """Drop-ins of this unit alone under /etc: they would override a release, so they move away while it is live."""
     own = re.compile(rf"/etc/systemd/system(\.control|\.attached)?/{re.escape(host.unit)}\.d/[^/]+")
-    return [path for path in drop_ins(host, facts) if own.fullmatch(path)]
+    return [path for path in drop_ins(host) if own.fullmatch(path)]
 
 
 def refuse_foreign_drop_ins(host: Host, facts: Facts) -> None:
     """Raise ReleaseError for drop-ins that would apply to a release and can't be moved, and for a masked unit."""
-    movable = movable_drop_ins(host, facts)
-    foreign = [path for path in drop_ins(host, facts) if path not in movable]
+    movable = movable_drop_ins(host)
+    foreign = [path for path in drop_ins(host, facts.drop_ins) if path not in movable]
     if foreign:
         raise ReleaseError(
             f"drop-in {foreign[0]} would override the release's unit and is not under /etc for this unit alone: "
@@ -185,7 +186,7 @@ def enablement_links(host: Host) -> list[str]:
 def _capture(host: Host, facts: Facts) -> Adopted:
     layout = host.layout
     paths = [(layout.host_path(layout.units / host.unit), "unit"), (facts.fragment, "unit")]
-    paths += [(path, "dropin") for path in drop_ins(host, facts)]
+    paths += [(path, "dropin") for path in drop_ins(host, facts.drop_ins)]
     paths += [(path, "environment") for pattern in facts.environment_files for path in _expand(layout, pattern)]
     paths += [
         (path, "script") for command in facts.commands for path in _scripts(layout, command, facts.working_directory)

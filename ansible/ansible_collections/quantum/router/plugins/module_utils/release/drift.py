@@ -31,7 +31,7 @@ def drift(host: Host, facts: Facts, state: State, password: str = "") -> list[st
         return [f"current points at {live or 'nothing'}, but {state.live} was deployed"]
     tree = host.layout.release(live)
     lines = [f"release {live}: {line}" for line in manifest.verify(tree)]
-    lines += [f"drop-in {path} overrides the release's unit" for path in adoption.movable_drop_ins(host, facts)]
+    lines += [f"drop-in {path} overrides the release's unit" for path in adoption.movable_drop_ins(host)]
     installed = host.layout.units / host.unit
     if not installed.is_file() or installed.is_symlink():
         lines.append(f"{host.layout.host_path(installed)} is not the release's unit")

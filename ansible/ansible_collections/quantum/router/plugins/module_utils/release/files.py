@@ -67,7 +67,7 @@ def restore(host: Host, adopted: Adopted) -> list[str]:
         if path not in recorded:
             durable.remove(host.layout.at(path))
             changed.append(path)
-    for path in adoption.movable_drop_ins(host, host.facts()):
+    for path in adoption.movable_drop_ins(host):
         if path not in recorded:
             set_aside(host.layout.at(path), "removed")
             changed.append(path)

@@ -199,19 +199,19 @@ def _mark(host: Host, state: State, move: Move, found: Mapping[str, Any]) -> Non
 
 
 def _put_back(host: Host, move: Move, adopted: Adopted | None) -> None:
-    layout, before = host.layout, host.facts()
+    layout = host.layout
     if adopted:
         files.restore(host, adopted)
         _point(host, adopted.current)
     elif move.target:
-        for path in adoption.movable_drop_ins(host, before):
+        for path in adoption.movable_drop_ins(host):
             files.set_aside(layout.at(path), move.origin or "removed")
         files.install_unit(host, move.target, move.origin)
         _point(host, f"releases/{move.target}")
     else:
         # The unit file is ours: there was none. Stopping comes first, while systemd still knows how; what does not run
         # yet, at boot, is not waited for.
-        wait = () if before.main_pid else ("--no-block",)
+        wait = () if host.facts().main_pid else ("--no-block",)
         host.run(("systemctl", "stop", *wait, host.unit), STOP_S)
         host.run(("systemctl", "disable", "--quiet", host.unit), systemctl.ANSWER_S)
         durable.remove(layout.units / host.unit)
