@@ -117,6 +117,42 @@ def Window(cursor, settings):
 router.publisher.decide = decide
 """,
     ),
+    # The three below say in their log that they publish the best.
+    "publishes-elsewhere": (
+        "router/redis_io/keys.py",
+        """
+from dataclasses import replace
+
+_catalogue = catalogue
+
+def catalogue(settings):
+    keys = _catalogue(settings)
+    return replace(keys, intents=keys.intents + ".other")
+""",
+    ),
+    "publishes-reduce-only": (
+        "router/core/intent.py",
+        """
+_chosen_intent = chosen_intent
+
+def chosen_intent(*arguments):
+    return _chosen_intent(*arguments).replace('"reduce_only":false', '"reduce_only":true')
+""",
+    ),
+    "only-logs": (
+        "router/publisher.py",
+        """
+import msgspec
+
+_commit_decision = Publisher._commit_decision
+
+def _log_decision(self, window, decision, seen):
+    reply = _commit_decision(self, window, decide([], seen.capacity, self._settings), seen)
+    return msgspec.structs.replace(reply, intents=["0-1" for _ in decision.choices])
+
+Publisher._commit_decision = _log_decision
+""",
+    ),
 }
 
 WHEN_LIVE = "-when-live"
