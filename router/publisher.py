@@ -89,7 +89,7 @@ class Publisher:
             if window.decisions is not None:
                 commit = replace(commit, audit=self._audit(window, "NO_WINDOW", window.decisions, {}))
             self._tenure.commit(commit)
-            self._telemetry.stale_signals(window)
+            self._telemetry.wrong_ages(window)
 
     def _try_to_commit(self, window: Window) -> tuple[Observation, Decision, Reply]:
         """Decide and commit once; what Redis refuses leaves the ranking."""

@@ -45,6 +45,7 @@ LINES: Final[Mapping[str, Level]] = {
     "APPROVAL_DENIED": Level.WARNING,
     "AUDIT_TRUNCATED": Level.WARNING,
     "STALE_SIGNALS": Level.WARNING,
+    "FUTURE_SIGNALS": Level.WARNING,
     "INTENTS_TRIMMED": Level.WARNING,
     "BACKLOG_SKIPPED": Level.WARNING,
     "PENDING_ADOPTED": Level.WARNING,
@@ -103,7 +104,7 @@ class Telemetry:
         for choice, intent_id in zip(decision.choices, reply.intents, strict=True):
             self._boost(choice)
             self.intent(choice.signal, intent_id)
-        self.stale_signals(window)
+        self.wrong_ages(window)
 
     def intent(self, signal: Signal, intent_id: str) -> None:
         """Log one published intent."""
@@ -127,12 +128,15 @@ class Telemetry:
             line = f"APPROVAL_DENIED count={len(signals)} reason={reason!r} top=[{top}]"
             self._say("APPROVAL_DENIED", line, count=len(signals), reason=reason, top=top)
 
-    def stale_signals(self, window: Window) -> None:
-        """Warn when most of what a window took was too old."""
+    def wrong_ages(self, window: Window) -> None:
+        """Warn when most of what a window took was too old, or from the future: then nothing new can come through."""
         stale, entries = window.outcomes[Outcome.STALE], window.passed + len(window.adopted)
         if stale * 2 > entries:
             line = f"STALE_SIGNALS stale={stale} of={entries} max_age={self._settings.max_age_s:g}s"
             self._say("STALE_SIGNALS", line, stale=stale, entries=entries)
+        if window.from_future * 2 > entries:
+            line = f"FUTURE_SIGNALS rejected={window.from_future} of={entries}: ids ahead of Redis' clock"
+            self._say("FUTURE_SIGNALS", line, rejected=window.from_future, entries=entries)
 
     def backlog_skipped(self, cursor: str, skipped: int | None) -> None:
         """Say how many stale entries were jumped over (None: uncounted), and to which."""

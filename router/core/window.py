@@ -51,8 +51,8 @@ class Window:
         self.candidates: dict[str, Signal] = {}
         #: Entries behind the cursor that an older router left pending; the commit acknowledges them.
         self.adopted: list[str] = []
-        #: Number of entries that the cursor passed.
-        self.passed = 0
+        #: Number of entries that the cursor passed, and of those whose id lies too far in the future.
+        self.passed = self.from_future = 0
         #: For the audit, the reason (and a rejection's code) of each entry that has its outcome; None without an audit.
         self.decisions: list[tuple[str, str]] | None = [] if settings.audit_max else None
         #: Decisions beyond those that are listed.
@@ -147,6 +147,7 @@ class Window:
             self.settle(entry_id, Reason.STALE)
             return None
         if age < -max_age_ms:
+            self.from_future += 1
             self._reject(Rejected(entry_id, RejectCode.CLOCK, f"entry id is {-age} ms ahead of Redis' clock"))
             return None
         signal = parse(entry_id, dict(zip(flat[::2], flat[1::2], strict=True)))
