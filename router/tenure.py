@@ -56,7 +56,7 @@ class Tenure:
 
     def observe(self) -> Observation:
         """Read the state of Redis, set our idea of its clock, and log a state that changed or lasts."""
-        seen = self.scripts.observe()
+        seen = self.scripts.observe(forget=True)
         self.observed_s = self.now_s()
         self._redis_ahead_ms = seen.now_ms - self.observed_s * 1000
         event = allowance(seen.capacity, self._settings).event

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
-import redis
 
 from router.cli import json_option, printing, redis_of_environment
 from router.core.policy import TradingState
-from router.errors import one_line
+from router.errors import RedisUnavailableError, one_line
 from router.printable import printable
 from router.proof.reconcile import compare, redis_now_ms
 from router.redis_io import halt as halting
@@ -26,8 +25,7 @@ from router.redis_io.capacity import change_open_orders
 from router.status import lines, look
 
 if TYPE_CHECKING:
-    from router.config import Settings
-    from router.redis_io.keys import Keys
+    from router.status import Status
 
 #: Seconds between two looks of `status --watch`.
 WATCH_S = 1.0
@@ -103,25 +101,32 @@ def status(*, watch: bool, as_json: bool) -> None:
     Exit 0 when signals are routed; 1 when nothing that opens an order is: halted, reduce-only, capacity unknown, or no
     router holds the lease; 69 when Redis cannot be asked. With --watch always 0.
     """
+    if watch:
+        _watch(as_json=as_json)
+        return
+    seen = _look()
+    click.echo(msgspec.json.encode(seen) if as_json else "\n".join(lines(seen)))
+    sys.exit(0 if seen.routing else 1)
+
+
+def _look() -> Status:
     with redis_of_environment() as (client, settings, keys):
-        if watch:
-            _watch(client, settings, keys, as_json=as_json)
-        else:
-            seen = look(client, settings, keys)
-            click.echo(msgspec.json.encode(seen) if as_json else "\n".join(lines(seen)))
-            sys.exit(0 if seen.routing else 1)
+        return look(client, settings, keys)
 
 
-def _watch(client: redis.Redis, settings: Settings, keys: Keys, *, as_json: bool) -> None:
-    """Show the status each second, Redis away or not, until Ctrl-C or until nobody reads it any more."""
+def _watch(*, as_json: bool) -> None:
+    """Show the status each second, Redis away or not, until Ctrl-C or until nobody reads it any more.
+
+    Each look connects anew, so that after a failover it is at the new master.
+    """
     redraw = "\x1b[H\x1b[2J" if sys.stdout.isatty() and not as_json else ""
     try:
         while True:
             try:
-                seen = look(client, settings, keys)
+                seen = _look()
                 text = msgspec.json.encode(seen).decode() if as_json else "\n".join(lines(seen)) + "\n"
-            except redis.RedisError as error:
-                problem = f"Redis: {one_line(error)}"
+            except RedisUnavailableError as error:
+                problem = one_line(error)
                 text = msgspec.json.encode({"problem": problem}).decode() if as_json else f"state     {problem}\n"
             click.echo(redraw + text)
             time.sleep(WATCH_S)

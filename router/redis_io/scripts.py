@@ -156,14 +156,18 @@ class Scripts:
         """Give *lease* back, if it is still ours."""
         self._release(keys=[self._keys.lease], args=[lease.holder, lease.epoch])
 
-    def observe(self) -> Observation:
-        """Read time, trading state, intents in flight and open orders in one instant."""
+    def observe(self, *, forget: bool = False) -> Observation:
+        """Read time, trading state, intents in flight and open orders in one instant.
+
+        *forget* removes what execution has dealt with from the set in flight. Only who holds the lease may: with the
+        settings of anyone else, such as another execution group, the router would lose count of what is out.
+        """
         keys = self._keys
         limited = "" if self._settings.max_intents_per_hour is None else "1"
         in_flight_ms = int(self._settings.inflight_ttl_s * 1000)
         now_ms, state, said_by, in_flight, text, lag, pending, hour, *halt = self._observe(
             keys=[keys.kill, keys.halt, keys.open_orders, keys.inflight, keys.intents, keys.signals, keys.recent],
-            args=[self._settings.execution_group, in_flight_ms, self._settings.group, limited],
+            args=[self._settings.execution_group, in_flight_ms, self._settings.group, limited, "1" if forget else ""],
         )
         count = text.decode() if text is not None and _OPEN_ORDERS.fullmatch(text) else None
         problem = "missing" if text is None else "" if count is not None else "not a count"

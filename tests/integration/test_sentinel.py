@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,6 +64,22 @@ def test_a_master_that_is_demoted_is_left(sentinels: Sentinels, start_router: Ca
     router.wait_for("ACTIVE", count=2, within_s=15)
     second.signal("ETHUSDT", correlation_id="second")
     router.wait_for("INTENT_PUBLISHED", symbol="ETHUSDT")
+
+
+def test_a_watch_follows_to_the_new_master(sentinels: Sentinels, tmp_path: Path) -> None:
+    """`router status --watch` shows the new master's count of open orders once the old one is dead."""
+    log = tmp_path / "watch.log"
+    Market(sentinels.servers[sentinels.master].client).set_open_orders(3)
+    with log.open("wb") as stream:
+        command = [sys.executable, "-m", "router", "status", "--watch"]
+        watch = subprocess.Popen(command, env={**os.environ, "ROUTER_REDIS_URL": sentinels.url}, stdout=stream)
+    try:
+        eventually(lambda: "open      3 of 10" in log.read_text(encoding="utf-8"), "a look at the first master")
+        Market(sentinels.servers[sentinels.fail_over()].client).set_open_orders(4)
+        eventually(lambda: "open      4 of 10" in log.read_text(encoding="utf-8"), "a look at the second", within_s=15)
+    finally:
+        watch.send_signal(signal.SIGINT)
+        assert 0 == watch.wait(timeout=5)
 
 
 def test_what_keeps_a_start_from_the_master_is_one_line_and_exit_69(

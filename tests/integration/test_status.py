@@ -30,11 +30,10 @@ def environment(server: Any) -> dict[str, str]:
     return {**os.environ, "ROUTER_REDIS_URL": server.url}
 
 
-def ask(server: Any, *options: str) -> tuple[int, str]:
+def ask(server: Any, *options: str, **environ: str) -> tuple[int, str]:
     """Return exit code and output of `router status`."""
-    done = subprocess.run(
-        [*COMMAND, *options], env=environment(server), capture_output=True, text=True, timeout=20, check=False
-    )
+    settings = environment(server) | environ
+    done = subprocess.run([*COMMAND, *options], env=settings, capture_output=True, text=True, timeout=20, check=False)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr
 
@@ -83,6 +82,20 @@ def test_what_stops_routing_is_named_with_exit_1(
     code, text = ask(redis_server)
     assert 1 == code
     assert line in text
+
+
+@pytest.mark.parametrize("environ", [{"ROUTER_EXECUTION_GROUP": "typo"}, {"ROUTER_INFLIGHT_TTL_SEC": "1"}])
+def test_a_look_with_other_settings_leaves_what_is_in_flight(redis_server: Any, environ: dict[str, str]) -> None:
+    """Who only looks takes nothing out of the count that holds the cap, whatever settings the looker has."""
+    client, group = redis_server.client, "quantum:group:execution:trade.intent"
+    client.xgroup_create(INTENTS, group, mkstream=True)
+    intents = {client.xadd(INTENTS, {"data": "{}"}) for _ in range(3)}
+    client.sadd("quantum:router:inflight", *intents)
+    client.xreadgroup(group, "execution", {INTENTS: ">"}, count=1)
+    time.sleep(1.1)
+    ask(redis_server, **environ)
+    assert intents == client.smembers("quantum:router:inflight")
+    assert "in flight 3" in ask(redis_server)[1]
 
 
 def test_the_last_window_is_told_with_its_age(redis_server: Any) -> None:
@@ -167,7 +180,7 @@ def test_watch_goes_on_through_an_outage_and_ends_with_0(redis_server: Any, tmp_
         watch = subprocess.Popen([*COMMAND, "--watch"], env=environment(redis_server), stdout=stream)
     eventually(lambda: log.read_text(encoding="utf-8").count("not routing: no router") >= 2, "two looks")
     redis_server.stop()
-    eventually(lambda: "state     Redis: " in log.read_text(encoding="utf-8"), "the outage is shown")
+    eventually(lambda: "state     Redis at " in log.read_text(encoding="utf-8"), "the outage is shown")
     redis_server.start()
     watch.send_signal(signal.SIGINT)
     assert 0 == watch.wait(timeout=5)

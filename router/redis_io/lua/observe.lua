@@ -5,11 +5,11 @@
 -- KEYS[1] kill         string  read
 -- KEYS[2] halt         hash    {reason, who} read
 -- KEYS[3] open_orders  string  read
--- KEYS[4] inflight     set     of intent ids; those that execution has dealt with are removed
+-- KEYS[4] inflight     set     of intent ids; only who holds the lease may forget those that execution has dealt with
 -- KEYS[5] intents      stream  its execution group is read
 -- KEYS[6] signals      stream  our group is read
 -- KEYS[7] recent       zset    read with a limit per hour
--- ARGV    execution group, in-flight TTL in ms, our group, '1' with a limit per hour
+-- ARGV    execution group, in-flight TTL in ms, our group, '1' with a limit per hour, '1' to forget
 -- Reply   {time_ms, state, key that says so, in_flight, open_orders or nil, lag or nil, pending or nil, intents of the hour,
 --         reason and who of a halt of ours ('' when it says none)}; an error when a key is of another type
 --
@@ -34,7 +34,7 @@ local function count_in_flight()
   for _, id in ipairs(ids) do
     if group and not is_dealt_with(id, group) then
       in_flight = in_flight + 1
-    else
+    elseif ARGV[5] == '1' then
       redis.call('SREM', KEYS[4], id)
     end
   end
