@@ -15,12 +15,12 @@ import click
 import redis
 
 from router import __version__
-from router.config import Settings, load
+from router.config import Settings, read
 from router.errors import ConfigError, RedisUnavailableError, RouterError
+from router.redis_io import rights
 from router.redis_io.acl import naming_rights
 from router.redis_io.client import connect, explained, file_problems
 from router.redis_io.keys import Keys, catalogue
-from router.redis_io.rights import deployment
 from router.redis_url import parse
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ MODULES: Final = {
     "drill": "drill",
 }
 
-#: Settings that name files.
-_FILE_SETTINGS: Final = ("ROUTER_REDIS_URL", "ROUTER_REDIS_PASSWORD_FILE", "ROUTER_SENTINEL_PASSWORD_FILE")
 #: Behind the name of the service's user: the user of who deploys and operates, where the role makes the users.
 DEPLOYMENT_SUFFIX: Final = "-deployment"
 #: Characters of a text that a person gives and Redis keeps.
@@ -103,8 +101,9 @@ def redis_of_environment(retries: int = 2, *, service: bool = False) -> Iterator
     settings = settings if service else of_deployment(settings)
     with contextlib.closing(connect(settings, retries)) as client:
         keys = catalogue(settings)
+        needed = rights.service if service else rights.deployment
         try:
-            with naming_rights(client, settings, deployment(keys, settings)):
+            with naming_rights(client, settings, needed(keys, settings)):
                 yield client, settings, keys
         except redis.RedisError as error:
             raise RedisUnavailableError(f"Redis at {settings.redis_url}: {explained(settings, error)}") from None
@@ -125,10 +124,7 @@ def of_deployment(settings: Settings) -> Settings:
 
 def settings_of_environment() -> Settings:
     """Return the settings; raise ConfigError with what is wrong with them and, then, with the files that they name."""
-    try:
-        return load(os.environ)
-    except ConfigError as error:
-        problems = error.problems
-    with contextlib.suppress(ConfigError):
-        problems += file_problems(load({name: os.environ[name] for name in _FILE_SETTINGS if name in os.environ}))
-    raise ConfigError(problems)
+    settings, problems = read(os.environ)
+    if problems:
+        raise ConfigError(problems + file_problems(settings))
+    return settings

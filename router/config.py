@@ -142,16 +142,8 @@ CATALOGUE: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "MIN_CONFIDENCE": ("min_confidence", _number(0, 1), "confidence that makes a signal a candidate"),
     "SUPER_CONFIDENCE": ("super_confidence", _number(0, 1), "confidence that passes at the target"),
     "ROUTER_REDIS_URL": ("redis_url", _redis_url, "Redis server, without a password"),
-    "ROUTER_REDIS_PASSWORD_FILE": (
-        "redis_password_file",
-        str,
-        "password file; relative: a systemd credential",
-    ),
-    "ROUTER_SENTINEL_PASSWORD_FILE": (
-        "sentinel_password_file",
-        str,
-        "the same for sentinels that want one",
-    ),
+    "ROUTER_REDIS_PASSWORD_FILE": ("redis_password_file", str, "password file; relative: a systemd credential"),
+    "ROUTER_SENTINEL_PASSWORD_FILE": ("sentinel_password_file", str, "the same for sentinels that want one"),
     "ROUTER_KEY_PREFIX": (
         "key_prefix",
         _matching(_PREFIX, "up to 128 of letters, digits, ._:{}-"),
@@ -176,11 +168,7 @@ CATALOGUE: dict[str, tuple[str, Callable[[str], Any], str]] = {
         _whole(1, 100_000),
         "intents for one symbol and side that halt the router; empty: none",
     ),
-    "ROUTER_REPEAT_WINDOW_SEC": (
-        "repeat_window_s",
-        _number(1, 86_400),
-        "seconds in which repeats are counted",
-    ),
+    "ROUTER_REPEAT_WINDOW_SEC": ("repeat_window_s", _number(1, 86_400), "seconds in which repeats are counted"),
     "ROUTER_STRATEGY_URL": ("strategy_url", _http_url, "approval gate asked before each intent; empty: none"),
     "ROUTER_AUDIT_MAX": (
         "audit_max",
@@ -241,16 +229,25 @@ def _shared_names(settings: Settings) -> list[str]:
 
 
 def load(environ: Mapping[str, str], *, only_settings: bool = False) -> Settings:
-    """Read the settings from *environ*; an empty value means the default.
-
-    A service's environment holds other names too, so there only those that begin with `ROUTER_` must be known; with
-    *only_settings* all must.
+    """Return the settings in *environ*, as `read` takes it.
 
     Raises:
-        ConfigError: with one line for every bad value, unknown `ROUTER_*` name and contradiction at once.
+        ConfigError: with one line for everything that is wrong.
+    """
+    settings, problems = read(environ, only_settings=only_settings)
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def read(environ: Mapping[str, str], *, only_settings: bool = False) -> tuple[Settings, list[str]]:
+    """Read the settings from *environ*; an empty value means the default, a bad one counts as it until it is mended.
+
+    With them comes a line for every bad value, unknown `ROUTER_*` name and contradiction. A service's environment holds
+    other names too, so there only those that begin with `ROUTER_` must be known; with *only_settings* all must.
     """
     values: dict[str, Any] = {}
-    problems: list[str] = []
+    bad: dict[str, str] = {}
     for name, (field, parse, _meaning) in CATALOGUE.items():
         text = environ.get(name, "").strip()
         if not text:
@@ -258,27 +255,26 @@ def load(environ: Mapping[str, str], *, only_settings: bool = False) -> Settings
         try:
             values[field] = parse(text)
         except ValueError as error:
-            shown = (
-                redis_url.shown(text) if name.endswith("_URL") else repr(text[:64])
-            )  # an address may hold a password
-            problems.append(f"{name}={shown} {error}")
+            # An address may hold a password.
+            shown = redis_url.shown(text) if name.endswith("_URL") else repr(text[:64])
+            bad[name] = f"{name}={shown} {error}"
+    problems = list(bad.values())
     for name in sorted(environ):
         if name not in CATALOGUE and (only_settings or name.startswith("ROUTER_")):
             near = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.8)
             hint = f"did you mean {near[0]}?" if near else "remove it"
             problems.append(f"{printable(name)} is not a setting: {hint}")
     settings = Settings(**values)
-    problems += _contradictions(settings)
-    if problems:
-        raise ConfigError(problems)
-    return settings
+    # Each names the settings that it is between; the default of a bad one contradicts nothing.
+    problems += [line for line in _contradictions(settings) if not any(name in line for name in bad)]
+    return settings, problems
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
     """Return *settings* as environment values by name, defaults included; `load` of it gives the same settings."""
     values = asdict(settings)
     shown = {name: values[field] for name, (field, _parse, _meaning) in CATALOGUE.items()}
-    return {name: "" if v is None else f"{v:.15g}" if isinstance(v, float) else str(v) for name, v in shown.items()}
+    return {name: "" if v is None else str(v) for name, v in shown.items()}
 
 
 def main(assignments: list[str]) -> int:

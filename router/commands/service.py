@@ -11,7 +11,7 @@ import re
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 import msgspec
@@ -19,6 +19,7 @@ import redis
 
 from router import __version__
 from router.cli import json_option, of_deployment, printing, redis_of_environment, settings_of_environment
+from router.config import Settings
 from router.errors import ConfigError, RedisUnavailableError, RouterError
 from router.failures import recall, remember
 from router.log import open_log
@@ -45,11 +46,13 @@ PATIENCE_S = 0.6
 def run(holder: str | None, release: str) -> None:
     """Run the service until SIGTERM."""
     stopping = _stop_on_signals()
-    settings = settings_of_environment()
-    telemetry = Telemetry(open_log(settings.log_format, os.environ), settings, catalogue(settings))
+    try:
+        settings = settings_of_environment()
+    except ConfigError as error:
+        _fail(_telemetry(Settings()), error)
+    telemetry = _telemetry(settings)
     manager = ServiceManager(os.environ)
     name = holder or f"{socket.gethostname()}/pid-{os.getpid()}"
-    telemetry.tally.failures = recall(os.environ)
     # What is made from now on lives for one read: to look for cycles in it every 700 objects would be work in vain.
     gc.freeze()
     gc.set_threshold(50_000)
@@ -60,9 +63,7 @@ def run(holder: str | None, release: str) -> None:
             serve(settings, telemetry.tally, release)
         released = Service(settings, name, release, telemetry, manager, stopping).run()
     except RouterError as error:
-        telemetry.failed(str(error), error.exit_code)
-        remember(os.environ, telemetry.tally.failures)
-        sys.exit(error.exit_code)
+        _fail(telemetry, error)
     signal.setitimer(signal.ITIMER_REAL, 0)
     manager.stopping()
     telemetry.stopped(released=released)
@@ -117,6 +118,19 @@ def version(*, as_json: bool) -> None:
     """Print the version."""
     facts = {"version": __version__, "python": platform.python_version(), "redis_py": redis.__version__}
     click.echo(json.dumps(facts) if as_json else f"quantum-router {__version__}")
+
+
+def _telemetry(settings: Settings) -> Telemetry:
+    telemetry = Telemetry(open_log(settings.log_format, os.environ), settings, catalogue(settings))
+    telemetry.tally.failures = recall(os.environ)
+    return telemetry
+
+
+def _fail(telemetry: Telemetry, error: RouterError) -> NoReturn:
+    """End the service with *error*, told in one line and counted."""
+    telemetry.failed("; ".join(str(error).splitlines()), error.exit_code)
+    remember(os.environ, telemetry.tally.failures)
+    sys.exit(error.exit_code)
 
 
 def _stop_on_signals() -> Callable[[], bool]:

@@ -68,7 +68,8 @@ def _named(client: redis.Redis, settings: Settings, rights: list[Right], refusal
         lines = missing(client, settings, rights)
     except redis.RedisError:  # the refused command is what asking takes
         lines = [_line(settings, right) for right in rights if match]
-    return lines or [f"{refusal}: `router acl` prints what the user needs"]
+        lines += ["more may be missing: `router acl` prints all that the user needs"] if lines else []
+    return list(dict.fromkeys(lines)) or [f"{refusal}: `router acl` prints what the user needs"]
 
 
 def _line(settings: Settings, right: Right) -> str:

@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.config import CATALOGUE, Settings, load
+from router.config import CATALOGUE, Settings, as_environment, load, read
 from router.errors import ConfigError
 from router.redis_io.keys import catalogue
 
@@ -81,12 +81,29 @@ def test_everything_wrong_is_named_at_once_and_in_printable_text() -> None:
         "MAX_OPEN_ORDERS": "\x1b[2J",
         "ROUTER_GROUP": "a\nb",
         "ROUTER_\x1b[2J\udcff": "x",
-        "TARGET_OPEN_ORDERS": "11",
+        "SUPER_CONFIDENCE": "0.7",
         "ROUTER_REDIS_URL": "redis://ho\rst",
     }
     lines = problems(wrong)
     assert 5 == len(lines)
     assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"MAX_OPEN_ORDERS": "5O", "TARGET_OPEN_ORDERS": "12"},
+        {"SUPER_CONFIDENCE": "x", "MIN_CONFIDENCE": "0.95"},
+        {"CANDIDATE_WINDOW_SEC": "x", "ROUTER_SIGNAL_MAX_AGE_SEC": "1"},
+        {"ROUTER_DEDUP_TTL_SEC": "x", "ROUTER_SIGNAL_MAX_AGE_SEC": "400"},
+        {"ROUTER_REDIS_URL": "http://x", "ROUTER_SENTINEL_PASSWORD_FILE": "/secret"},
+        {"ROUTER_INTENT_STREAM": "a b", "ROUTER_SIGNAL_STREAM": "quantum:stream:trade.intent"},
+    ],
+)
+def test_the_default_of_a_bad_value_contradicts_nothing(environ: dict[str, str]) -> None:
+    """What would hold once the value is mended is no problem now: only the bad value is named."""
+    (problem,) = problems(environ)
+    assert problem.startswith(f"{next(iter(environ))}=")
 
 
 def test_where_only_settings_are_given_every_unknown_name_is_an_error() -> None:
@@ -146,6 +163,13 @@ def test_a_stream_that_has_the_key_of_something_else_is_named(setting: str, pref
 def test_the_edge_of_a_contradiction_is_allowed(environ: dict[str, str]) -> None:
     """Target = cap, and a dedup TTL just above the least."""
     assert load(environ) != Settings()
+
+
+@given(st.floats(0.1, 86_400), st.floats(0, 1), st.none() | st.floats(0.01, 1e12))
+def test_settings_as_an_environment_are_the_same_settings(max_age_s: float, least: float, cap: float | None) -> None:
+    """To the last bit of every number, since a drill must run on what the release runs on."""
+    settings = replace(Settings(), max_age_s=max_age_s, min_confidence=least, max_position_usd=cap)
+    assert settings == read(as_environment(settings))[0]
 
 
 @given(st.dictionaries(st.sampled_from(sorted(CATALOGUE)), st.text(max_size=20)))

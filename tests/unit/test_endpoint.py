@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from router import endpoint
+from router import endpoint, errors
 from router.config import Settings
 from router.endpoint import serve, unhealthy, unready
 from router.errors import ConfigError
@@ -159,6 +159,12 @@ def test_failures_are_kept_for_the_next_process(tmp_path: Path) -> None:
         (tmp_path / "failures.json").write_bytes(rubbish)
         assert none == recall(environ)
     remember({"RUNTIME_DIRECTORY": str(tmp_path / "gone")}, none)
+
+
+def test_every_exit_code_of_the_errors_that_end_the_service_is_counted() -> None:
+    """Whatever has been imported: a label must be there from the start."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RouterError)]
+    assert set(EXIT_CODES) == {str(kind.exit_code) for kind in kinds if kind is not errors.RouterError}
 
 
 def test_who_wants_no_metrics_does_not_pay_for_them() -> None:
