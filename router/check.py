@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 from redis.exceptions import NoPermissionError
 
 from router.redis_io.acl import missing
-from router.redis_io.client import require_supported_server
+from router.redis_io.client import require_supported_server, wrong_type
 from router.redis_io.rights import service, types
 from router.redis_io.scripts import Scripts
 from router.redis_url import parse
@@ -45,9 +45,8 @@ def check(client: redis.Redis, settings: Settings, keys: Keys) -> Report:
         Scripts(client, settings, keys).load()
     for key, kind in types(keys).items():
         with contextlib.suppress(*refused):
-            found = cast("bytes", client.type(key)).decode()
-            if found not in {"none", kind}:
-                problems.append(f"key {key} is a {found}, not a {kind}: rename or remove it")
+            if text := wrong_type(client, key, kind):
+                problems.append(text)
     return Report(version, problems, _durability(client) + _trust(settings))
 
 

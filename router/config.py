@@ -173,7 +173,7 @@ CATALOGUE: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "ROUTER_AUDIT_MAX": (
         "audit_max",
         _whole(1, 100_000_000),
-        "audit entries that are kept, each up to 394 kB; empty: no audit",
+        "audit entries that are kept, each up to about 450 kB; empty: no audit",
     ),
     "ROUTER_METRICS_LISTEN": ("metrics_listen", _loopback_address, "where metrics are served; empty: nowhere"),
     "ROUTER_LOG_FORMAT": ("log_format", _choice(*_LOG_FORMATS), "auto (journal under systemd), journal, text or json"),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from router.config import Settings
+    from router.redis_io.scripts import Observation
     from router.tally import Distribution, Tally
 
 PREFIX: Final = "quantum_router_"
@@ -111,8 +112,15 @@ def _capacity(tally: Tally, settings: Settings) -> Iterator[Metric]:
     yield _gauge("capacity_known", "Whether the count of open orders is known", open_orders is not None)
     yield _gauge("open_orders", "Open orders, as execution counts them", open_orders)
     yield _gauge("in_flight_intents", "Intents execution has not dealt with", capacity.in_flight if capacity else None)
+    yield from _execution(tally.seen)
     yield _gauge("open_orders_max", "Setting MAX_OPEN_ORDERS", settings.max_open_orders)
     yield _gauge("open_orders_target", "Setting TARGET_OPEN_ORDERS", settings.target_open_orders)
+
+
+def _execution(seen: Observation | None) -> Iterator[Metric]:
+    lag, pending = (seen.execution_lag, seen.execution_pending) if seen else (None, None)
+    yield _gauge("execution_lag_entries", "Intents execution has not been given", lag)
+    yield _gauge("execution_pending_entries", "Intents it was given and has not acknowledged", pending)
 
 
 def _settings(settings: Settings) -> Iterator[Metric]:

@@ -106,7 +106,17 @@ class Service:
         telemetry.active(self._holder, lease.epoch, self._release)
         with contextlib.closing(Reader(client, keys.signals)) as reader:
             clock = time.monotonic
-            session = Session(settings, scripts, group, reader, lease, self._release, telemetry, clock, self._tick)
+            session = Session(
+                settings=settings,
+                scripts=scripts,
+                group=group,
+                reader=reader,
+                lease=lease,
+                release=self._release,
+                telemetry=telemetry,
+                monotonic_s=clock,
+                tick=self._tick,
+            )
             session.start()
             self._say_ready()
             started_s, told = clock(), None

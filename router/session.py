@@ -32,6 +32,7 @@ class Session:
 
     def __init__(
         self,
+        *,
         settings: Settings,
         scripts: Scripts,
         group: Group,

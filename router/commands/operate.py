@@ -19,9 +19,10 @@ from router.cli import json_option, printing, redis_of_environment
 from router.core.policy import TradingState
 from router.errors import RedisUnavailableError, one_line
 from router.printable import printable
-from router.proof.reconcile import compare, redis_now_ms
+from router.proof.reconcile import compare
 from router.redis_io import halt as halting
 from router.redis_io.capacity import change_open_orders
+from router.redis_io.client import redis_time_ms
 from router.status import lines, look
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def halt(*, reason: str, as_json: bool) -> None:
     """Publish nothing from now on, whatever the router does, until `router resume`."""
     with redis_of_environment() as (client, settings, keys):
         new, held = halting.halt(client, settings, keys, reason, _person())
-    _tell({"new": new, **msgspec.to_builtins(held)}, f"{'halted' if new else 'halted already'} {_shown(held)}", as_json)
+    text = f"{keys.halt}: {'halted' if new else 'halted already'} {_shown(held)}"
+    _tell({"new": new, "key": keys.halt, **msgspec.to_builtins(held)}, text, as_json)
 
 
 @click.command()
@@ -143,7 +145,7 @@ def _watch(*, as_json: bool) -> None:
 def reconcile(since: str, until: str, *, as_json: bool) -> None:
     """Compare signals, audit and intents: exit 0 equal, 1 different, 2 not to be compared. Needs ROUTER_AUDIT_MAX."""
     with redis_of_environment() as (client, settings, keys):
-        now_ms = redis_now_ms(client)
+        now_ms = redis_time_ms(client)
         since_ms, until_ms = (_moment(name, text, now_ms) for name, text in (("since", since), ("until", until)))
         if since_ms > until_ms:
             raise click.UsageError(f"--since {since} is after --until {until}")

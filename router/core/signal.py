@@ -109,7 +109,7 @@ class Attributes(msgspec.Struct, gc=False):
     reduce_only: bool | None = None
     trace_id: _Identifier | None = None
     correlation_id: _Identifier | None = None
-    #: Another name of the side, which wins; it is here because a value that is no JSON spoils the payload.
+    #: Another name of the side, used where there is no `side`; here since a value that is no JSON spoils the payload.
     action: str | None = None
 
 

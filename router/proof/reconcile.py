@@ -19,12 +19,6 @@ _END_MS: Final = (1 << 63) - 1
 _LAST_SEQUENCE: Final = (1 << 63) - 1
 
 
-def redis_now_ms(client: redis.Redis) -> int:
-    """Return Redis' clock in milliseconds."""
-    seconds, microseconds = client.time()
-    return seconds * 1000 + microseconds // 1000
-
-
 def compare(client: redis.Redis, settings: Settings, keys: Keys, range_ms: tuple[int, int], now_ms: int) -> Comparison:
     """Compare the signals whose ids lie in *range_ms* (both included) with their decisions and intents."""
     since_ms, until_ms = range_ms

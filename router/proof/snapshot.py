@@ -16,6 +16,8 @@ import redis
 from router.errors import RedisUnavailableError, one_line
 from router.proof.evidence import Capacity, Execution, Governor, RedisState, Service, Snapshot
 from router.proof.streams import IntentTally, Pages, SignalTally
+from router.redis_io.client import redis_time_ms, wrong_type
+from router.redis_io.rights import types
 
 if TYPE_CHECKING:
     from router.config import Settings
@@ -59,7 +61,10 @@ def take(
         fields = _fields(client, settings, keys, start_ms, now_ms)
         service = with_lease(client, keys, service)
     except redis.RedisError as error:
-        raise RedisUnavailableError(f"{settings.redis_url}: {one_line(error)}") from None
+        named = []
+        if str(error).startswith("WRONGTYPE"):  # Redis does not say of which key
+            named = [text for key, kind in types(keys).items() if (text := wrong_type(client, key, kind))]
+        raise RedisUnavailableError(f"{settings.redis_url}: {'; '.join(named) or one_line(error)}") from None
     journal = host.journal(unit, start_ms - skew_ms)
     return Snapshot(**fields, service=service, events=journal.events if journal else None)
 
@@ -95,12 +100,6 @@ def frame(now_ms: int, start_ms: int) -> dict[str, Any]:
 def ratio(intents: int, signals: int) -> float | None:
     """Return intents per signal; None without signals."""
     return round(intents / signals, 4) if signals else None
-
-
-def redis_time_ms(client: redis.Redis) -> int:
-    """Return Redis' clock in ms."""
-    seconds, microseconds = client.time()
-    return seconds * 1000 + microseconds // 1000
 
 
 def oldest_countable_ms(client: redis.Redis, keys: Keys) -> list[int]:

@@ -161,6 +161,18 @@ def _master(url: RedisUrl, settings: Settings) -> tuple[str, int]:
     raise RedisUnavailableError(f"no sentinel names a master of {url.service!r}: {'; '.join(reasons)}")
 
 
+def redis_time_ms(client: redis.Redis) -> int:
+    """Return Redis' clock in milliseconds."""
+    seconds, microseconds = client.time()
+    return seconds * 1000 + microseconds // 1000
+
+
+def wrong_type(client: redis.Redis, key: str, kind: str) -> str:
+    """Return in a line that *key* is of another type than *kind*, nothing when it is that or missing."""
+    found = cast("bytes", client.type(key)).decode()
+    return "" if found in {"none", kind} else f"key {key} is a {found}, not a {kind}: rename or remove it"
+
+
 def require_supported_server(client: redis.Redis) -> str:
     """Return the server's version.
 

@@ -50,7 +50,7 @@ class Observation:
     *open_orders_problem* says in a word or two why it is none, *halted_by* which key halts or reduces;
     *halt_reason* and *halt_who* are what a halt of ours says of itself.
     *lag* is how many entries follow our cursor (None: Redis cannot tell), *pending* how many an older router left (None
-    without our group).
+    without our group). *execution_lag* and *execution_pending* are the same of execution's group and the intents.
     """
 
     now_ms: int
@@ -62,6 +62,8 @@ class Observation:
     pending: int | None = None
     halt_reason: str = ""
     halt_who: str = ""
+    execution_lag: int | None = None
+    execution_pending: int | None = None
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -165,7 +167,7 @@ class Scripts:
         keys = self._keys
         limited = "" if self._settings.max_intents_per_hour is None else "1"
         in_flight_ms = int(self._settings.inflight_ttl_s * 1000)
-        now_ms, state, said_by, in_flight, text, lag, pending, hour, *halt = self._observe(
+        now_ms, state, said_by, in_flight, text, lag, pending, *execution, hour, reason, who = self._observe(
             keys=[keys.kill, keys.halt, keys.open_orders, keys.inflight, keys.intents, keys.signals, keys.recent],
             args=[self._settings.execution_group, in_flight_ms, self._settings.group, limited, "1" if forget else ""],
         )
@@ -173,8 +175,8 @@ class Scripts:
         problem = "missing" if text is None else "" if count is not None else "not a count"
         open_orders = int(count) if count is not None else None
         capacity = Capacity(TradingState(state.decode()), open_orders, int(in_flight), int(hour))
-        reason, who = (fact.decode("utf-8", "replace") for fact in halt)
-        return Observation(int(now_ms), count, problem, said_by.decode(), capacity, lag, pending, reason, who)
+        halt = (fact.decode("utf-8", "replace") for fact in (reason, who))
+        return Observation(int(now_ms), count, problem, said_by.decode(), capacity, lag, pending, *halt, *execution)
 
     def published(self, signals: list[Signal]) -> list[tuple[Signal, bool]]:
         """Return those of *signals* whose id is known as published, and whether by that very entry."""

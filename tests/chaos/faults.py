@@ -8,6 +8,7 @@ import functools
 import signal
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,10 @@ def _happened(fault: Fault, world: World) -> int:
 def at_an_effect(number: signal.Signals, world: World) -> bool:
     """Give a router that is to become the active one *number* at some effect; a stopped one goes on after its lease."""
     victim, other = world.supervisors[1 - world.active], world.supervisors[world.active]
-    doomed = victim.restart_to(number.name, *world.random.choice(EFFECTS)).process
+    # One after another, so that a long campaign strikes at all of them.
+    effects = world.effects.setdefault(number, deque(world.random.sample(EFFECTS, len(EFFECTS))))
+    effects.rotate()
+    doomed = victim.restart_to(number.name, *effects[0]).process
     wait_until(lambda: doomed.poll() is not None or _state(doomed.pid) == "T", within_s=0.7)
     other.router.process.kill()
     world.server.client.delete("quantum:router:lease")  # the other, being restarted, would take its lease again

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -17,6 +17,9 @@ from redis.retry import Retry
 from tests.integration.conftest import SIGNALS, Market, RedisServer, RouterProcess, eventually
 from tests.integration.execution import GROUP, INTENTS, Execution
 from tests.integration.fault_proxy import FaultProxy
+
+if TYPE_CHECKING:
+    from collections import deque
 
 #: Short enough that a fault and its repair take about a second; everything else is as shipped.
 LEASE_TTL_S = 0.6
@@ -128,6 +131,8 @@ class World:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.random = random.Random(seed)
+        #: Effects of the router in the order in which a signal is to strike at them, the next one last.
+        self.effects: dict[int, deque[tuple[str, str, str]]] = {}
         self.server = RedisServer(folder, "--appendfsync", "always", "--busy-reply-threshold", "20")
         self.server.start()
         self.market = Market(self.server.client)

@@ -102,9 +102,16 @@ class LocalRouter:
             return False
         self.lease = lease
         self._session = Session(
-            self._settings, self._scripts, self._group, self._reader, lease, "release", self._telemetry, self._clock,
-            lambda: None,
-        )  # fmt: skip
+            settings=self._settings,
+            scripts=self._scripts,
+            group=self._group,
+            reader=self._reader,
+            lease=lease,
+            release="release",
+            telemetry=self._telemetry,
+            monotonic_s=self._clock,
+            tick=lambda: None,
+        )
         self._session.start()
         return True
 

@@ -78,12 +78,12 @@ def test_a_router_that_hangs_publishes_nothing_after_a_halt(start_router: Start,
 def test_the_first_halt_stays_and_says_who_and_why(market: Any, command: Command) -> None:
     """Halting twice keeps the first; JSON has all of it; the person is the one behind sudo."""
     first = json.loads(command("halt", "--reason", "first", "--json", SUDO_USER="alice").stdout)
-    assert (True, "first") == (first["new"], first["reason"])
+    assert (True, "first", HALT) == (first["new"], first["reason"], first["key"])
     assert first["who"].startswith("alice@")
     assert abs(time.time() * 1000 - first["when_ms"]) < 10_000
     second = command("halt", "--reason", "second")
     assert 0 == second.returncode
-    assert second.stdout.startswith("halted already by alice@")
+    assert second.stdout.startswith(f"{HALT}: halted already by alice@")
     assert second.stdout.endswith(": first\n")
     assert {"reason": "first", "who": first["who"], "when": str(first["when_ms"])} == market.client.hgetall(HALT)
     resumed = json.loads(command("resume", "--json").stdout)
@@ -165,7 +165,7 @@ def test_an_audit_that_cannot_be_written_keeps_nobody_from_halting(market: Any, 
 def test_a_halt_key_of_another_type_halts_and_can_be_resumed(market: Any, command: Command) -> None:
     """Whatever somebody wrote there, it halts until it is removed."""
     market.client.set(HALT, "by hand")
-    assert command("halt", "--reason", "more").stdout.startswith("halted already by ")
+    assert command("halt", "--reason", "more").stdout.startswith(f"{HALT}: halted already by ")
     assert command("resume").stdout.startswith("resumed")
     assert not market.client.exists(HALT)
 
@@ -174,6 +174,6 @@ def test_a_halt_key_of_another_type_halts_and_can_be_resumed(market: Any, comman
 def test_a_halt_with_an_odd_time_is_told_without_one(market: Any, command: Command, when: str) -> None:
     """A person wrote it by hand, in nanoseconds or in words: halting again and resuming do without it."""
     market.client.hset(HALT, mapping={"reason": "by hand", "who": "ann", "when": when})
-    assert "halted already by ann: by hand\n" == command("halt", "--reason", "more").stdout
+    assert f"{HALT}: halted already by ann: by hand\n" == command("halt", "--reason", "more").stdout
     resumed = command("resume")
     assert (0, "resumed; was halted by ann: by hand\n", "") == (resumed.returncode, resumed.stdout, resumed.stderr)

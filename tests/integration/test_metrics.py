@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.conftest import OPEN_ORDERS, eventually
+from tests.integration.conftest import INTENTS, OPEN_ORDERS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,22 @@ def test_metrics_add_up_with_the_books_in_redis(start_router: Start, market: Any
     market.client.delete(OPEN_ORDERS)
     eventually(lambda: scrape(listen, "capacity_known")[""] == 0, "capacity unknown")
     assert "quantum_router_open_orders NaN" in get(listen, "metrics")[1]
+
+
+def test_how_far_execution_is_behind_is_served_and_unknown_without_its_group(
+    start_router: Start, market: Any, listen: str
+) -> None:
+    """Lag and pending as Redis has them; nobody there is no 0."""
+    start_router(ROUTER_METRICS_LISTEN=listen).wait_for("ACTIVE")
+    assert "quantum_router_execution_lag_entries NaN" in get(listen, "metrics")[1]
+    assert "quantum_router_execution_pending_entries NaN" in get(listen, "metrics")[1]
+    group = "quantum:group:execution:trade.intent"
+    market.client.xgroup_create(INTENTS, group, "0", mkstream=True)
+    for _ in range(5):
+        market.client.xadd(INTENTS, {"data": "{}"})
+    market.client.xreadgroup(group, "execution", {INTENTS: ">"}, count=2)
+    eventually(lambda: scrape(listen, "execution_lag_entries") == {"": 3}, "the lag")
+    assert {"": 2} == scrape(listen, "execution_pending_entries")
 
 
 def test_every_metric_of_rules_and_dashboard_is_served(start_router: Start, market: Any, listen: str) -> None:

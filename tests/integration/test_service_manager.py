@@ -172,6 +172,16 @@ def test_a_capacity_key_that_holds_no_count_is_not_added_to(redis_server: Any) -
     assert "list" == redis_server.client.type("quantum:state:open_orders")
 
 
+def test_what_would_be_no_count_is_not_added(redis_server: Any) -> None:
+    """Nine digits are the most: a greater sum is refused, not made smaller."""
+    assert 0 == run(redis_server.url, "capacity", "--force", "999999998").returncode
+    assert 0 == run(redis_server.url, "capacity", "--add", "1").returncode
+    done = run(redis_server.url, "capacity", "--add", "1")
+    assert 69 == done.returncode
+    assert "quantum:state:open_orders would be above 999999999" in done.stderr
+    assert "999999999" == redis_server.client.get("quantum:state:open_orders")
+
+
 def test_usage_errors_end_with_64() -> None:
     """A mistyped command is told the nearest one."""
     done = run("redis://127.0.0.1", "chek")

@@ -18,10 +18,10 @@ from router.proof.criteria import Status
 from router.proof.evidence import Execution, Governor, Look, Release, Said, Snapshot
 from router.proof.host import Host
 from router.proof.judge import judge
-from router.proof.snapshot import redis_time_ms, take
+from router.proof.snapshot import take
 from router.proof.soak import Watch
 from router.proof.streams import PAGE, IntentTally, Pages, SignalTally
-from router.redis_io.client import connect
+from router.redis_io.client import connect, redis_time_ms
 from router.redis_io.keys import catalogue
 
 if TYPE_CHECKING:
@@ -347,8 +347,11 @@ def test_wrong_stream_name(world: World) -> None:
     """A setting that names a key of another type is one line, not a traceback."""
     settings = replace(world.settings, signal_stream="quantum:state:open_orders")
     world.client.set(world.keys.open_orders, 1)
-    with pytest.raises(RedisUnavailableError, match="WRONGTYPE"):
+    with pytest.raises(RedisUnavailableError, match="key quantum:state:open_orders is a string, not a "):
         take(world.client, settings, catalogue(settings), UNIT, world.host)
+    world.client.set(world.keys.lease, 1)
+    with pytest.raises(RedisUnavailableError, match=f": key {world.keys.lease} is a string, not a hash: rename or "):
+        world.take()
 
 
 def world_before() -> Snapshot:

@@ -12,7 +12,10 @@ import pytest
 from router import __version__
 from router.config import CATALOGUE, Settings
 from router.core.outcome import Reason
+from router.core.signal import NAMES, RejectCode
 from router.proof.criteria import CRITERIA
+from router.redis_io.keys import catalogue
+from router.redis_io.rights import types
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,6 +77,25 @@ def test_the_guarantees_tell_how_each_fault_ends() -> None:
         for phase in re.findall(r"`(\w+)`", phases)
     }
     assert marked_faults() == told
+
+
+def test_the_keys_and_reject_codes_of_the_page_for_producers_are_the_code_s() -> None:
+    """The table of keys is the catalogue with its types; every code of a rejection is explained, and no other."""
+    keys = catalogue(Settings())
+    shown = {key: cells[1] for key, cells in table_rows("docs/redis.md").items() if key.startswith("quantum:")}
+    fixed = {key for name, key in vars(keys).items() if name != "prefix"}
+    assert set(shown) == fixed | {keys.dedup("*"), keys.governor("*")}
+    kinds = {key: kind.replace("zset", "sorted set") for key, kind in types(keys).items()}
+    assert kinds.items() <= shown.items()
+    codes = (ROOT / "docs/redis.md").read_text(encoding="utf-8").partition("| code |")[2].partition("\n\n")[0]
+    explained = [code for line in codes.splitlines() for code in re.findall(r"`([a-z]+)`", line.split("|")[1])]
+    assert [code.value for code in RejectCode] == explained
+
+
+def test_every_attribute_of_a_signal_is_explained_to_who_produces_them() -> None:
+    """No attribute that is read is missing from the table."""
+    table = (ROOT / "docs/redis.md").read_text(encoding="utf-8").partition("\n\nWhat is no signal")[0]
+    assert {name for name in NAMES if f"`{name}`" not in table} == set()
 
 
 def test_every_test_that_the_guarantees_name_exists() -> None:

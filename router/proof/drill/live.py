@@ -21,6 +21,7 @@ import msgspec
 
 from router.printable import printable
 from router.proof.streams import Pages
+from router.redis_io.client import redis_time_ms
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -46,10 +47,9 @@ class Live:
 
 def look(client: redis.Redis, keys: Keys) -> Live:
     """Read the live keys that `touched` compares."""
-    seconds, microseconds = client.time()
     holder, release = _fields(client, keys.lease, "holder", "release")
     return Live(
-        now_ms=seconds * 1000 + microseconds // 1000,
+        now_ms=redis_time_ms(client),
         kill=_text(cast("bytes | None", client.get(keys.kill))),
         halt=_fields(client, keys.halt, "reason", "who", "when"),
         epoch=_fields(client, keys.epoch, "epoch", "commit_id"),

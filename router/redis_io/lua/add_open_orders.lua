@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Change the count of open orders by a difference, never below 0; execution goes on counting meanwhile.
+-- Change the count of open orders by a difference, never below 0; execution goes on counting meanwhile. What would have
+-- more than 9 digits is refused: it would be no count.
 --
 -- KEYS[1] open_orders  string
 -- KEYS[2] settled      hash    {token -> 'before after', before empty when the key was missing} written with a token
@@ -21,7 +22,11 @@ local before = text_of(KEYS[1])
 if before and not string.match(before, '^%d%d?%d?%d?%d?%d?%d?%d?%d?$') then
   return redis.error_reply(KEYS[1] .. ' holds no count')
 end
-local after = whole(math.min(999999999, math.max(0, (tonumber(before or 0)) + tonumber(ARGV[1]))))
+local sum = math.max(0, tonumber(before or 0) + tonumber(ARGV[1]))
+if sum > 999999999 then
+  return redis.error_reply(KEYS[1] .. ' would be above 999999999, the most that is a count: add less')
+end
+local after = whole(sum)
 -- Asked before the first write: a script that is refused half-way is not taken back.
 for _, command in ipairs({{'SET', KEYS[1], after}, {'HSET', KEYS[2], ARGV[2], after}}) do
   if not redis.acl_check_cmd(unpack(command)) then

@@ -71,6 +71,7 @@ HEALTHY: Series = {
     at("lease_ttl_seconds"): lambda _: 3,
     at("pending_entries"): lambda _: 0,
     at("lag_entries"): lambda i: 2000 + 500 * (i % 3),
+    at("execution_lag_entries"): lambda i: 200 + 50 * (i % 3),
     at("last_turn_timestamp_seconds"): ticking(),
     at("last_commit_timestamp_seconds"): ticking(),
     at('trading_state{state="halted"}'): lambda _: 0,
@@ -109,6 +110,10 @@ CASES: dict[str, tuple[Series, int]] = {
     "RouterLimitReached": ({at('windows_total{event="LIMIT_REACHED"}'): growing(5)}, 30),
     "RouterApprovalDenied": ({at('intents_total{kind="chosen"}'): lambda i: min(i, BREAK)}, 630),
     "RouterLagGrowing": ({at("lag_entries"): lambda i: 2000 + 500 * (i % 3) + max(0, i - BREAK) * 1000}, 300),
+    "RouterExecutionLagGrowing": (
+        {at("execution_lag_entries"): lambda i: 200 + 50 * (i % 3) + max(0, i - BREAK) * 100},
+        300,
+    ),
     "RouterStaleSignals": ({at('signals_total{outcome="stale"}'): growing(100)}, 300),
     "RouterFutureSignals": ({at('log_events_total{event="FUTURE_SIGNALS"}'): growing(1)}, 90),
     "RouterSignalsRejected": ({at('signals_total{outcome="rejected"}'): growing(10)}, 630),
