@@ -27,7 +27,7 @@ def stop() -> None:
     os.kill(os.getpid(), signal.Signals[name])
 
 
-def call(self: Any, *args: Any) -> Any:
+def call(self: Any, *args: Any, **options: Any) -> Any:
     """Call the original, unless this is where the process stops."""
     global calls  # noqa: PLW0603 - one process, one counter
     interesting = method != "commit" or bool(args[3].intents)
@@ -35,7 +35,7 @@ def call(self: Any, *args: Any) -> Any:
     due = interesting and calls == int(number)
     if due and when == "before":
         stop()
-    result = original(self, *args)
+    result = original(self, *args, **options)
     if (due and when == "after") or (method == "read" and result and when == "after-entries"):
         stop()
     return result

@@ -345,9 +345,9 @@ def test_redis_away_from_the_start(world: World, redis_server: Any) -> None:
 
 def test_wrong_stream_name(world: World) -> None:
     """A setting that names a key of another type is one line, not a traceback."""
-    settings = replace(world.settings, signal_stream="quantum:state:open_orders")
-    world.client.set(world.keys.open_orders, 1)
-    with pytest.raises(RedisUnavailableError, match="key quantum:state:open_orders is a string, not a "):
+    settings = replace(world.settings, signal_stream="elsewhere")
+    world.client.set(catalogue(settings).signals, 1)
+    with pytest.raises(RedisUnavailableError, match=r"key .*elsewhere is a string, not a stream: rename or "):
         take(world.client, settings, catalogue(settings), UNIT, world.host)
     world.client.set(world.keys.lease, 1)
     with pytest.raises(RedisUnavailableError, match=f": key {world.keys.lease} is a string, not a hash: rename or "):
