@@ -118,9 +118,9 @@ Publisher.close = close
     "ignores-the-prefix": (
         "router/config.py",
         """
-as_given = load
+as_given = read
 
-def load(environ, **how):
+def read(environ, **how):
     return as_given({**environ, "ROUTER_KEY_PREFIX": ""}, **how)
 """,
     ),
