@@ -54,15 +54,15 @@ def redis() -> Iterator[Callable[..., Redis]]:
 
 def info(version: str) -> bytes:
     """The answer to INFO."""
-    text = f"# Server\r\nredis_version:{version}\r\nredis_mode:standalone\r\n".encode()
+    text = f"# Server\r\nredis_version:{version}\r\nredis_mode:standalone\r\nrun_id:c0ffee\r\n".encode()
     return b"$%d\r\n%s\r\n" % (len(text), text)
 
 
 def test_good_redis_is_no_problem(redis: Callable[..., Redis]) -> None:
-    """A Redis 7 that lets us in is reachable, and the password goes only to it."""
+    """A Redis 7 that lets us in is reachable and says which one it is, and the password goes only to it."""
     server = redis(b"+OK\r\n", b"+PONG\r\n", info("7.0.15"))
     found = redis_probe.probe(f"redis://{server.url}/0", "s3cret")
-    assert redis_probe.Probe(reachable=True, version="7.0.15") == found
+    assert redis_probe.Probe(reachable=True, version="7.0.15", run_id="c0ffee") == found
     assert b"*2\r\n$4\r\nAUTH\r\n$6\r\ns3cret\r\n" in server.heard
 
 

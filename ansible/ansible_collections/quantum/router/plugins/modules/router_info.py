@@ -92,13 +92,20 @@ systemd:
   returned: always
   type: dict
 redis:
-  description: Whether it is C(reachable), its C(version), and an C(auth_error) if it refused.
+  description: Whether it is C(reachable), its C(version) and C(run_id), and an C(auth_error) if it refused.
   returned: always
   type: dict
 unit:
   description:
     - C(state) as systemd's ActiveState, C(load_state), C(enablement), C(fragment), C(drop_ins), C(main_pid).
     - Whether it is C(ours), the live release's unit with nothing laid over it.
+  returned: always
+  type: dict
+process:
+  description:
+    - What the unit's main process itself says. C(release) is its id, null if it is none of ours, C(version) the part
+      before the digest, and C(code) a digest over the router's own files.
+    - C(settings) are those that it was started with, without those that say where the host finds things.
   returned: always
   type: dict
 releases:
@@ -134,6 +141,7 @@ from ansible_collections.quantum.router.plugins.module_utils.release import (
     history,
     login,
     preflight,
+    process,
     redis_probe,
     store,
 )
@@ -161,8 +169,9 @@ def _look(host: Host, given: dict[str, Any]) -> dict[str, Any]:
         problems.append(str(error))
     return {
         **described,
-        "redis": {"reachable": probe.reachable, "version": probe.version, "auth_error": probe.auth_error},
+        "redis": {name: getattr(probe, name) for name in ("reachable", "version", "run_id", "auth_error")},
         "unit": _unit(host, facts),
+        "process": process.describe(host, facts.main_pid),
         "releases": _releases(host, state),
         "drift": drift(host, facts, state, given["redis_password"]),
         "notices": notices(host, state),

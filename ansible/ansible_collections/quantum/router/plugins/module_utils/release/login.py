@@ -22,8 +22,13 @@ PASSWORD_SETTING = "ROUTER_REDIS_PASSWORD_FILE"  # noqa: S105 - the name of a se
 
 def settings(path: Path) -> dict[str, str]:
     """The names and values of an environment file, quoted as systemd has them."""
+    return parse(path.read_text(encoding="utf-8"))
+
+
+def parse(text: str) -> dict[str, str]:
+    """The same of what is, or will be, in the file."""
     pairs = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         name, found, value = line.strip().partition("=")
         if found and not name.startswith(("#", ";")):
             pairs[name] = "".join(shlex.split(value))

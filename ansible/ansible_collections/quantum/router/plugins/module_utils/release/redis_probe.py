@@ -44,10 +44,11 @@ class Address:
 
 @dataclass(frozen=True)
 class Probe:
-    """What Redis answered; `problem` is one line with the way out, or empty."""
+    """What Redis answered; `problem` is one line with the way out, or empty; `run_id` is the process that did."""
 
     reachable: bool = False
     version: str = ""
+    run_id: str = ""
     auth_error: str = ""
     problem: str = ""
 
@@ -128,9 +129,11 @@ def _converse(address: Address, stream: _Stream) -> Probe:
     if answer != "PONG":
         return Probe(problem=f"{address.where} is no Redis (answers {answer[:40]!r}): correct router_redis_url")
     error, answer = _ask(stream, "INFO", "server")
-    found = re.search(r"^redis_version:(\S+)", "" if error else answer, re.MULTILINE)
-    version = found[1] if found else ""
-    return Probe(reachable=True, version=version, problem=too_old(address.where, version))
+    told = dict(re.findall(r"^(redis_version|run_id):(\S+)", "" if error else answer, re.MULTILINE))
+    version = told.get("redis_version", "")
+    return Probe(
+        reachable=True, version=version, run_id=told.get("run_id", ""), problem=too_old(address.where, version)
+    )
 
 
 def connect(address: Address) -> socket.socket:
