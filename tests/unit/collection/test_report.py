@@ -247,3 +247,42 @@ def test_confirmed_without_certainty_says_why() -> None:
     assert (None, "confirm", "no signal came") == (made["reason"], made["action"], made["note"])
     undone = report.line(assembled(verdict=judged, failure={"msg": "disk full"}, rolled_back={"changed": True}))
     assert undone.endswith('host=lab rolled_back=true reason="disk full"')
+
+
+@pytest.mark.parametrize(
+    ("facts", "standing"),
+    [
+        ({"verdict": PASSED}, "proven"),
+        ({"unchanged": True, "recorded": PASSED}, "unchanged"),
+        ({"verdict": {**PASSED, "criteria": []}, "held_s": 60}, "held"),
+        ({"verdict": PASSED, "failure": {"msg": "disk full"}}, "failed"),
+        ({"unchanged": True, "failure": {"msg": "disk full"}}, "failed"),
+    ],
+)
+def test_standing_is_what_other_hosts_go_by(facts: dict[str, Any], standing: str) -> None:
+    """A word tells what a deployment has come to; whatever has a reason to fail is no success."""
+    assert standing == report.standing(assembled(**facts))
+
+
+def test_kept_beside_a_failure_says_so() -> None:
+    """A host that is confirmed although another one failed keeps its verdict and names the other."""
+    made = assembled(verdict=PASSED, fleet={"action": "confirm", "reason": "the fleet is not proven: b: silent"})
+    assert report.line(made).endswith('host=lab fleet="the fleet is not proven: b: silent"')
+    assert "pass" == made["verdict"]
+    assert "fleet" not in report.line(assembled(verdict=PASSED, fleet={"action": "confirm", "reason": ""}))
+
+
+def test_undone_with_the_fleet_fails_for_that_reason() -> None:
+    """A host that passed and goes back because of another one has failed, and says because of which."""
+    said = "the fleet is not proven: b: silent"
+    fleet = {"action": "rollback", "reason": said}
+    made = assembled(verdict=PASSED, fleet=fleet, failure={"msg": said}, rolled_back={"changed": True})
+    assert ("fail", said) == (made["verdict"], made["reason"])
+    assert report.line(made).endswith(f'host=lab rolled_back=true reason="{said}"')
+
+
+def test_held_with_the_fleet_says_for_whom() -> None:
+    """A host that is proven itself and waits for a person names the host that the person has to decide about."""
+    made = assembled(verdict={**PASSED, "criteria": []}, fleet={"action": "hold", "reason": "waits for b"}, held_s=3600)
+    reason = "waits for b: decide within 3600 s, make confirm or make rollback"
+    assert report.line(made).endswith(f'host=lab held=true reason="{reason}"')

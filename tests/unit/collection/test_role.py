@@ -61,7 +61,7 @@ def test_no_task_becomes_another_user_than_root() -> None:
 def test_main_is_the_table_of_contents() -> None:
     """main.yml names every phase, in the order in which a deployment goes through them."""
     text = (ROLE / "tasks" / "main.yml").read_text(encoding="utf-8")
-    named = [line.split()[-1] for line in text.splitlines() if "import_tasks" in line]
+    named = [line.split()[-1] for line in text.splitlines() if "import_tasks" in line or "include_tasks" in line]
     assert [f"{phase}.yml" for phase in verdict.PHASES] == named
 
 
@@ -103,6 +103,32 @@ def test_criteria_that_are_off_are_a_list_or_text(given: Any) -> None:
     """What -e hands over as text counts as the list that it spells."""
     expected = ["governor", "execution lag"] if given else []
     assert expected == [*rendered("_router_criteria_off", router_criteria_off=given)]
+
+
+@pytest.mark.parametrize(("hosts", "forks"), [(2, 5), (3, 1), (40, 5)])
+def test_a_proven_host_outlasts_the_turns_of_all_others(hosts: int, forks: int) -> None:
+    """As many are deployed to at once as Ansible has forks; the guard waits for the last one, and one turn more."""
+    rule = jinja.NativeEnvironment().from_string(loaded("vars/main.yml")["_router_fleet_wait_s"])
+    turn = {"_router_lock_wait_s": 5.5, "_router_lock_s": 600, "_router_guard_s": 490}
+    wait_s = rule.render(_router_fleet=["host"] * hosts, ansible_forks=forks, **turn)
+    assert wait_s >= (-(-(hosts - 1) // forks) + 1) * sum(turn.values())
+
+
+def test_a_host_that_is_lost_keeps_no_play_from_running() -> None:
+    """Each play is for all hosts at once and counts no failures: the last one runs while any host can be reached."""
+    plays = yaml.safe_load((COLLECTION / "playbooks" / "site.yml").read_text(encoding="utf-8"))[1:]
+    assert {"routers"} == {play["hosts"] for play in plays}
+    used = {keyword for play in plays for keyword in play}
+    assert not used & {"serial", "any_errors_fatal", "max_fail_percentage", "ignore_unreachable", "ignore_errors"}
+
+
+def test_only_several_hosts_wait_and_only_until_they_are_settled() -> None:
+    """One host alone is confirmed at once, and so is each where the role is used without the playbook."""
+    rule = jinja.NativeEnvironment().from_string(loaded("vars/main.yml")["_router_waits"])
+    assert rule.render(_router_fleet=["a", "b"])
+    assert not rule.render(_router_fleet=["a", "b"], _router_settled=True)
+    assert not rule.render(_router_fleet=["a"])
+    assert not rule.render()
 
 
 def test_versions_agree() -> None:

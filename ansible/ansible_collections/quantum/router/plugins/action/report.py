@@ -34,6 +34,7 @@ _ARGUMENTS = frozenset(
         "dir",
         "drill",
         "failure",
+        "fleet",
         "held_s",
         "host",
         "phases",
@@ -91,9 +92,10 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
         "previous": None if unchanged else facts.get("previous") or None,
         "deployment": (judged if unchanged else facts).get("deployment") or None,
         "verdict": _verdict(judged, failure),
-        "reason": _held(judged, held_s) or _reason(failure, back),
+        "reason": _held(facts, judged, held_s) or _reason(failure, back),
         "problems": problems_of(str(failure.get("msg") or "")),
         "held": held_s > 0,
+        "fleet": facts.get("fleet") or None,
         "by_hand": bool(judged.get("by_hand")),
         "action": judged.get("action"),
         "note": judged.get("note") or None,
@@ -121,8 +123,17 @@ def carry_over(report: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any
     """
     if not report["unchanged"] or report["deployment"] != earlier.get("deployment"):
         return report
-    anew = ("written_at", "unchanged", "phases", "held", "by_hand", "reason")
+    anew = ("written_at", "unchanged", "phases", "held", "by_hand", "reason", "fleet")
     return {**earlier, **{name: report[name] for name in anew}}
+
+
+def standing(report: dict[str, Any]) -> str:
+    """Return in a word what a deployment has come to, for the other hosts of its run."""
+    if report["held"]:
+        return "held"
+    if report["reason"]:
+        return "failed"
+    return "unchanged" if report["unchanged"] else "proven"
 
 
 def line(report: dict[str, Any]) -> str:
@@ -143,6 +154,8 @@ def line(report: dict[str, Any]) -> str:
         parts.append(f"confirmed=true note={json.dumps(report['note'], ensure_ascii=False)}")
     if report["reason"]:
         parts.append(f"reason={json.dumps(report['reason'], ensure_ascii=False)}")
+    elif (report["fleet"] or {}).get("reason"):
+        parts.append(f"fleet={json.dumps(report['fleet']['reason'], ensure_ascii=False)}")
     return " ".join(parts)
 
 
@@ -166,11 +179,12 @@ def _reason(failure: dict[str, Any], back: dict[str, Any]) -> str | None:
     return reason or None
 
 
-def _held(judged: dict[str, Any], held_s: float) -> str | None:
+def _held(facts: dict[str, Any], judged: dict[str, Any], held_s: float) -> str | None:
     """Return what a person has to do about a deployment that is held, None for any other."""
     if not held_s:
         return None
-    return f"{judged.get('note')}: decide within {held_s:.0f} s, make confirm or make rollback"
+    told = (judged.get("note"), (facts.get("fleet") or {}).get("reason"))
+    return f"{'; '.join(filter(None, told))}: decide within {held_s:.0f} s, make confirm or make rollback"
 
 
 def write(folder: Path, report: dict[str, Any]) -> Path:
@@ -208,7 +222,7 @@ class ActionModule(ActionBase):
         if self._task.check_mode and not report["reason"]:
             would = str(not report["unchanged"]).lower()
             said = f"check_mode=true would_change={would} release={report['release']} host={report['host']}"
-        result.update(changed=False, line=said, reason=report["reason"], path=None)
+        result.update(changed=False, line=said, reason=report["reason"], standing=standing(report), path=None)
         if not self._task.check_mode:
             result["path"] = str(write(Path(facts["dir"]).expanduser(), report))
         # The way that set_stats takes too: the callback reads it when everything has been printed.

@@ -70,6 +70,10 @@ options:
     description: What the soak saw.
     type: dict
     default: {}
+  fleet:
+    description: How the host ends among several, as the filter P(quantum.router.fleet#filter) says it.
+    type: dict
+    default: {}
   diff:
     description: What M(quantum.router.router_release) changed, as it shows it in diff mode.
     type: list
@@ -106,6 +110,10 @@ line:
   type: str
 reason:
   description: Why the deployment failed, null if it did not.
+  returned: always
+  type: str
+standing:
+  description: V(proven), V(held), V(unchanged) or V(failed).
   returned: always
   type: str
 path:
