@@ -142,7 +142,7 @@ def test_guard_that_fires_second_is_told(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The confirmation was faster: the guard's rollback changes nothing, says by whom, and exits non-zero."""
+    """The confirmation was faster: a rollback of it changes nothing and says by whom; only a guard's is no failure."""
     stage(A)
     activate(host, A, "d1")
     confirm(host, "d1", {"verdict": "pass"})
@@ -152,6 +152,9 @@ def test_guard_that_fires_second_is_told(
     line = "router-release: too late: deployment d1 was confirmed at 2001-09-09T01:46:40.000Z by ann\n"
     assert line == capsys.readouterr().err
     assert (A, restarts) == (store.load(host.layout).live, systemctl.commands().count("restart"))
+    assert 0 == cli.main(["rollback", "--deployment=d1", "--attempt=1", "--reason=guard: x"], host)
+    assert "too late: deployment d1 was confirmed at " in capsys.readouterr().err
+    assert (A, restarts, {}) == (store.load(host.layout).live, systemctl.commands().count("restart"), systemctl.timers)
 
 
 def test_confirmation_that_comes_second_is_told(
