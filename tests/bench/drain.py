@@ -48,9 +48,9 @@ def measure_peers(server: Server, rounds: int) -> list[Figure]:
 
     As above, with the same decoding and filter in every peer (`tests/bench/peers`); the C client looks at ids alone;
     to be as fast is the goal.
-    Slow ones read only the end of the same stream: FastStream 100,000, walrus 200,000, those that publish everything
-    2,000 signals. These take a message at a time: the one with the bar is an asyncio service that gives each call of a
-    blocking client to a thread, the lab's is a plain loop.
+    Slow ones read only the end of the same stream, for some seconds: walrus 1,000,000, FastStream 300,000, those that
+    publish everything 2,000 signals. These take a message at a time: the one with the bar is an asyncio service that
+    gives each call of a blocking client to a thread, the lab's is a plain loop.
     """
     return _compare(server, rounds, "peers", PEERS)
 
