@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hypothesis: no timings as tests, and in CI the same examples each time. The results of the fault matrix."""
+"""Hypothesis: no timings as tests, and in CI the same examples each time. The results of the fault matrix. Ctrl-C."""
 
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,9 @@ from tests.fault_matrix import record
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+# What a script starts in the background ignores Ctrl-C, and so would every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("people", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
