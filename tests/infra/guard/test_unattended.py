@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.infra.endings import Fault
 
 #: Seconds until the guard fires, where a test waits for it; a start and a look at the host take less.
-SOON_S = 10
+SOON_S = 25
 #: What follows is no part of the role's own time: systemd's accuracy, and the restart.
 UNDONE_S = SOON_S + 15.0
 

@@ -211,7 +211,7 @@ DRIFTS = {
     "older": ("touch {release}/manifest.json", "is older than the files of release", f"systemctl restart {UNIT}"),
     "disabled": (
         f"rm /etc/systemd/system/multi-user.target.wants/{UNIT}",
-        f"{UNIT} is not enabled, it would not start at boot: systemctl enable {UNIT}",
+        f"{UNIT} is not enabled, it would not start at boot",
         f"systemctl enable --quiet {UNIT}",
     ),
     "secret": (
