@@ -126,7 +126,7 @@ def test_second_of_three_fails(desks: dict[str, Desk], playbooks: Playbooks) -> 
     assert 0 != run.code
     told = lines(run)
     assert all("verdict=fail " in line and "rolled_back=true" in line for line in told.values()), told
-    assert "did not start" in told[SECOND]
+    assert "ROUTER_METRICS_LISTEN" in told[SECOND]
     for name in (FIRST, THIRD):
         assert f'reason="the fleet is not proven: {SECOND}: ' in told[name]
         judged = json.loads((playbooks.reports / "latest" / name / "report.json").read_text(encoding="utf-8"))

@@ -150,6 +150,8 @@ def call(runner: Run, *arguments: str) -> str:
 
 def last_log_line(runner: Run, unit: str, since_s: float) -> str:
     """The newest journal line of the unit's own processes since a Unix time, or an empty string."""
+    # On a busy host journald may not have taken yet what a process said just before it ended.
+    runner(("journalctl", "--sync"), ANSWER_S)
     # Asked for one line, systemd 252 gives the last but one when there are several journal files.
     wanted = ("--no-pager", "--quiet", "--output=cat", "--lines=3", f"--since=@{since_s:.6f}")
     said = runner(("journalctl", f"_SYSTEMD_UNIT={unit}", *wanted), ANSWER_S).out
