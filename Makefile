@@ -137,23 +137,26 @@ fuzz: $(VENV) ## CASES=1000000 entries of any bytes, none of which may raise, be
 mutation: setup ## How many small mistakes in the core and in the commit's guards the tests notice
 	@python -m tests.mutation
 
-# One scenario, whose name the shell knows as $$name. A state of our own, cleared first: what an aborted run left there
-# would stop the next one.
-SCENARIO = state=$(CURDIR)/.cache/molecule/$$name; rm -rf "$$state"; echo "Scenario $$name"; \
-	MOLECULE_EPHEMERAL_DIRECTORY="$$state" molecule test --no-command-borders --scenario-name "$$name"
+# A state of our own, cleared first: what an aborted run left there would stop the next one.
+SCENARIOS := $(patsubst molecule/%/molecule.yml,scenario-%,$(wildcard molecule/*/molecule.yml))
+.PHONY: $(SCENARIOS)
+$(SCENARIOS): scenario-%: setup wheel wheelhouse
+	@rm -rf .cache/molecule/$*
+	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule/$* molecule test --no-command-borders --scenario-name $*
 
+# Hosts mostly wait for signals and clocks, so two scenarios share the cores; each prints when it has ended.
 test-molecule: export PYTEST_ADDOPTS := -m 'not long'
-test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own
-	@for name in $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml))); do $(SCENARIO); done
+test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own; one of them: make scenario-NAME
+	@$(MAKE) --jobs=2 --output-sync=target --keep-going $(SCENARIOS)
 
 # Every test that strikes a host with a fault is marked so; one that fails does not keep the others from running.
-FAULT_SCENARIOS = $(sort $(notdir $(patsubst %/,%,$(dir $(shell grep -l 'mark.fault' tests/infra/*/test_*.py)))))
+FAULT_SCENARIOS = $(sort $(patsubst tests/infra/%/,scenario-%,$(dir $(shell grep -l 'mark.fault' tests/infra/*/test_*.py))))
 faults: export PYTEST_ADDOPTS := -m fault
 faults: export FAULT_ROWS := $(CURDIR)/.cache/faults.jsonl
 faults: setup wheel wheelhouse ## Every fault of docs/guarantees.md on real hosts: a table, and reports/faults.json
 	@rm -f $(FAULT_ROWS)
 	@pytest --quiet tests/unit || true
-	@for name in $(FAULT_SCENARIOS); do $(SCENARIO) || true; done
+	@$(MAKE) --jobs=2 --output-sync=target --keep-going $(FAULT_SCENARIOS) || true
 	@python -m tests.fault_matrix $(FAULT_ROWS) reports/faults.json
 
 test: lint test-unit test-molecule ## All of it, as CI does
