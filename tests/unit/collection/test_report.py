@@ -172,22 +172,23 @@ def test_every_report_has_the_same_fields() -> None:
 
 
 def test_written_whole_with_latest(tmp_path: Path) -> None:
-    """The newest report of a host is found under latest, and no draft stays behind."""
+    """The newest report of a host and its run log are found under latest, and no draft stays behind."""
     for verdict in ("fail", "pass"):
-        path = report.write(tmp_path, assembled(verdict={**PASSED, "verdict": verdict}))
+        path = report.write(tmp_path, assembled(verdict={**PASSED, "verdict": verdict}, run_log=["one", "two"]))
     assert tmp_path / "lab" / "1.0.0-0123456789ab" / "report.json" == path
     expected = "pass"
     assert expected == json.loads((tmp_path / "latest" / "lab" / "report.json").read_text())["verdict"]
-    assert [path] == list(path.parent.iterdir())
+    assert {path, path.parent / "run.log"} == set(path.parent.iterdir())
+    assert "one\ntwo\n" == (tmp_path / "latest" / "lab" / "run.log").read_text()
     assert [tmp_path / "latest" / "lab"] == list((tmp_path / "latest").iterdir())
 
 
 def test_unchanged_keeps_the_evidence(tmp_path: Path) -> None:
     """The same release again leaves what its deployment saw in the report, and says that nothing changed."""
-    report.write(tmp_path, assembled(verdict=PASSED, deployment="one", before={"signals": 130}))
+    report.write(tmp_path, assembled(verdict=PASSED, deployment="one", before={"signals": 130}, run_log=["soak"]))
     again = assembled(unchanged=True, recorded={**PASSED, "deployment": "one"}, deployment="two")
     found = json.loads(report.write(tmp_path, again).read_text())
-    assert ({"signals": 130}, "one") == (found["before"], found["deployment"])
+    assert ({"signals": 130}, "one", ["soak"]) == (found["before"], found["deployment"], found["run_log"])
     assert found["unchanged"]
 
 

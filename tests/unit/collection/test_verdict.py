@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+from datetime import datetime, timezone
 
 verdict = importlib.import_module("ansible_collections.quantum.router.plugins.callback.verdict")
 
@@ -26,6 +27,16 @@ def test_worst_status_counts() -> None:
         phases.end("lab", name, status, 1.0)
     expected = {"soak": "skipped", "judge": "failed"}
     assert expected == {each["name"]: each["status"] for each in phases.of("lab")}
+
+
+def test_run_log_tells_each_task() -> None:
+    """A task that ended is one line: when, how long it took, its name and what it came to."""
+    log = verdict.RunLog()
+    log.start("lab", "a", 1.0)
+    log.end("lab", "a", "Build the release", "changed", 3.25, datetime(2026, 1, 19, 12, 17, tzinfo=timezone.utc))
+    expected = ["2026-01-19T12:17:00Z   2.25 s  Build the release: changed"]
+    assert expected == log.of("lab")
+    assert not log.of("other")
 
 
 def test_gone_before_activation() -> None:

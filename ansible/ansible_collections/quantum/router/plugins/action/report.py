@@ -42,6 +42,7 @@ _ARGUMENTS = frozenset(
         "recorded",
         "release",
         "rolled_back",
+        "run_log",
         "unchanged",
         "verdict",
     },
@@ -113,6 +114,7 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
         "after": after or None,
         "diff": facts.get("diff") or [],
         "phases": facts.get("phases") or [],
+        "run_log": facts.get("run_log") or [],
     }
 
 
@@ -124,7 +126,7 @@ def carry_over(report: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any
     if not report["unchanged"] or report["deployment"] != earlier.get("deployment"):
         return report
     anew = ("written_at", "unchanged", "phases", "held", "by_hand", "reason", "fleet")
-    return {**earlier, **{name: report[name] for name in anew}}
+    return {**report, **earlier, **{name: report[name] for name in anew}}
 
 
 def standing(report: dict[str, Any]) -> str:
@@ -188,22 +190,26 @@ def _held(facts: dict[str, Any], judged: dict[str, Any], held_s: float) -> str |
 
 
 def write(folder: Path, report: dict[str, Any]) -> Path:
-    """Write the report whole or not at all, and point `latest` at it."""
+    """Write report.json and run.log, each whole or not at all, and point `latest` at them."""
     place = folder / report["host"] / (report["release"] or "refused")
     place.mkdir(parents=True, exist_ok=True)
     path = place / "report.json"
     if path.exists():
         report = carry_over(report, json.loads(path.read_text(encoding="utf-8")))
-    with tempfile.NamedTemporaryFile("w", dir=place, delete=False, encoding="utf-8") as draft:
-        json.dump(report, draft, indent=2, ensure_ascii=False)
-        draft.write("\n")
-    Path(draft.name).replace(path)
+    _replace(path, json.dumps(report, indent=2, ensure_ascii=False))
+    _replace(place / "run.log", "\n".join(report["run_log"]))
     latest = folder / "latest"
     latest.mkdir(exist_ok=True)
     link = latest / f".{report['host']}.{os.getpid()}"
     link.symlink_to(os.path.relpath(place, latest))
     link.replace(latest / report["host"])
     return path
+
+
+def _replace(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as draft:
+        draft.write(f"{text}\n")
+    Path(draft.name).replace(path)
 
 
 class ActionModule(ActionBase):

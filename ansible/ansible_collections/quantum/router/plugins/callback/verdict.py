@@ -1,13 +1,14 @@
 # Copyright (c) 2026, Quantum Router contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last lines of a run, one for each host, and the time that each phase took."""
+"""The last lines of a run, one for each host, the time that each phase took, and what each task came to."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 DOCUMENTATION = """
@@ -20,6 +21,7 @@ description:
   - Prints the line of M(quantum.router.report) for every host after everything else.
   - A host that never got there, since it was unreachable or refused, gets a line with the reason.
   - Measures the phases of the role and hands them to the report as the fact C(_router_phases).
+  - Keeps a line for every task that ended and hands them to the report as the fact C(_router_run_log).
 requirements:
   - enabled by C(callbacks_enabled)
 """
@@ -69,6 +71,28 @@ class Phases:
         return [phase for (owner, _name), phase in self._found.items() if owner == host]
 
 
+class RunLog:
+    """What a person would have read on the terminal, a line a task; times are what the caller's clocks say."""
+
+    def __init__(self) -> None:
+        self._began: dict[tuple[str, str], float] = {}
+        self._lines: dict[str, list[str]] = {}
+
+    def start(self, host: str, task: str, now: float) -> None:
+        """The task of this unique id starts on the host; *now* in seconds of a clock that never steps."""
+        self._began[host, task] = now
+
+    def end(self, host: str, task: str, name: str, told: str, now: float, at: datetime) -> None:
+        """It ended: *told* says how, and why if it failed; *at* is the time of day."""
+        seconds = now - self._began.pop((host, task), now)
+        line = f"{at:%Y-%m-%dT%H:%M:%SZ} {seconds:6.2f} s  {name}: {told}"
+        self._lines.setdefault(host, []).append(line)
+
+    def of(self, host: str) -> list[str]:
+        """All lines of the host so far."""
+        return list(self._lines.get(host, []))
+
+
 def _rank(status: str) -> int:
     return ("skipped", "ok", "failed", "unreachable").index(status)
 
@@ -96,6 +120,7 @@ class CallbackModule(CallbackBase):
     def __init__(self, display: Display | None = None, options: dict[str, Any] | None = None) -> None:
         super().__init__(display=display, options=options)
         self._phases = Phases()
+        self._log = RunLog()
         self._variables: VariableManager | None = None
         self._why: dict[str, str] = {}
 
@@ -105,9 +130,11 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_start(self, host: Host, task: Task) -> None:
         """A task starts on a host."""
+        now = time.monotonic()
+        self._log.start(host.get_name(), task._uuid, now)
         phase = _PHASE.search(task.get_path() or "")
         if phase:
-            self._phases.start(host.get_name(), phase[1], time.monotonic())
+            self._phases.start(host.get_name(), phase[1], now)
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         """A task went well."""
@@ -142,9 +169,14 @@ class CallbackModule(CallbackBase):
         return [failed(host, self._why[host])] if host in self._why else []
 
     def _ended(self, result: CallbackTaskResult, status: str) -> None:
-        phase = _PHASE.search(result.task.get_path() or "")
-        if phase is None or self._variables is None:
+        if self._variables is None:
             return
-        host = result.host.get_name()
-        self._phases.end(host, phase[1], status, time.monotonic())
-        self._variables.set_nonpersistent_facts(host, {"_router_phases": self._phases.of(host)})
+        host, task, now = result.host.get_name(), result.task, time.monotonic()
+        told = "changed" if status == "ok" and result.result.get("changed") else status
+        if status in {"failed", "unreachable"}:
+            told = f"{status}: {one_line(str(result.result.get('msg', '')))}"
+        self._log.end(host, task._uuid, task.get_name(), told, now, datetime.now(tz=timezone.utc))
+        if phase := _PHASE.search(task.get_path() or ""):
+            self._phases.end(host, phase[1], status, now)
+        facts = {"_router_phases": self._phases.of(host), "_router_run_log": self._log.of(host)}
+        self._variables.set_nonpersistent_facts(host, facts)

@@ -11,7 +11,7 @@ short_description: Write what a deployment did and why, and say it in one line
 version_added: 1.0.0
 author: Quantum Router maintainers (@quantum-router)
 description:
-  - Writes C(HOST/RELEASE/report.json) on the controller and points C(latest/HOST) at it.
+  - Writes C(HOST/RELEASE/report.json) and C(HOST/RELEASE/run.log) on the controller and points C(latest/HOST) at it.
   - Hands its line to the callback P(quantum.router.verdict#callback), which prints it after everything else.
   - Never connects to the host.
 attributes:
@@ -91,6 +91,11 @@ options:
     description: Name, seconds and status of every phase.
     type: list
     elements: dict
+    default: []
+  run_log:
+    description: A line for every task that ended on the host.
+    type: list
+    elements: str
     default: []
 """
 
