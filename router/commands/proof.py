@@ -70,10 +70,15 @@ def snapshot(unit: str, since_ms: int | None, window_s: float, *, as_json: bool)
 
 @click.command()
 @_unit_option
-@click.option("--release", required=True, help="Id of the release that must be running.")
-@click.option("--release-dir", required=True, type=click.Path(path_type=Path), help="Its folder.")
+@click.option(
+    "--release-dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder, named by its id, of what must be running.",
+)
 @click.option("--since-ms", required=True, type=click.IntRange(0), help="When it was activated, by the host's clock.")
 @click.option("--before", required=True, type=click.Path(path_type=Path), help="Snapshot of the router before it.")
+@click.option("--after", type=click.Path(path_type=Path), help="File for what was seen, besides standard output.")
 @click.option("--min-s", required=True, type=click.FloatRange(0), help="A pass needs at least this long.")
 @click.option("--max-s", required=True, type=click.FloatRange(0), help="Give up then.")
 @click.option(
@@ -83,10 +88,10 @@ def snapshot(unit: str, since_ms: int | None, window_s: float, *, as_json: bool)
 def soak(
     *,
     unit: str,
-    release: str,
     release_dir: Path,
     since_ms: int,
     before: Path,
+    after: Path | None,
     min_s: float,
     max_s: float,
     own: dict[str, Command],
@@ -96,8 +101,10 @@ def soak(
     """Watch a release until its verdict is certain; print what was seen, as JSON. Run as root."""
     baseline, thresholds = _evidence(before, Snapshot), Thresholds(**limits)
     with redis_of_environment() as (client, settings, keys):
-        watch = Watch(client, settings, keys, unit, Host(), release_in(release_dir, release), since_ms)
-        done = prove(watch, lambda after: _judge(baseline, after, thresholds, off), (min_s, max_s), own)
+        watch = Watch(client, settings, keys, unit, Host(), release_in(release_dir), since_ms)
+        done = prove(watch, lambda seen: _judge(baseline, seen, thresholds, off), (min_s, max_s), own)
+    if after is not None:
+        after.write_bytes(msgspec.json.encode(done.after))
     click.echo(msgspec.json.encode(done))
 
 

@@ -39,9 +39,9 @@ def run(command: Sequence[str]) -> str:
     return done.stdout.decode("utf-8", "replace")
 
 
-def release_in(directory: Path, release: str) -> Release:
-    """Return what must run when *release* does: its *directory*, and where its interpreter's links lead."""
-    return Release(release, str(directory), str((directory / "venv/bin/python").resolve()))
+def release_in(directory: Path) -> Release:
+    """Return what must run when the release in *directory*, which bears its id, does; its interpreter may be a link."""
+    return Release(directory.name, str(directory), str((directory / "venv/bin/python").resolve()))
 
 
 @dataclass(frozen=True)

@@ -141,5 +141,5 @@ def test_release_follows_the_interpreter(tmp_path: Path) -> None:
     (directory / "venv/bin").mkdir(parents=True)
     (directory / "venv/bin/python").symlink_to("python3")
     (directory / "venv/bin/python3").symlink_to(python)
-    release = release_in(directory, "1.0.0-0123456789ab")
+    release = release_in(directory)
     assert (release.id, release.dir, release.exe) == ("1.0.0-0123456789ab", str(directory), str(python))
