@@ -53,7 +53,8 @@ RAW_LOOP: Final = Contender("raw hiredis loop", peer("raw_loop"))
 PEERS: Final = (
     Contender("C client with three reads in flight", (str(BUILT / "three_reads"),)),
     Contender("FastStream batch subscriber", peer("faststream_batch"), 300_000),
-    Contender("walrus consumer group, batched", peer("walrus_group"), 1_000_000),
+    Contender("walrus consumer group, batched", (*peer("walrus_group"), "untyped"), 1_000_000),
+    Contender("walrus with a typed decoder", (*peer("walrus_group"), "typed"), 1_000_000),
     Contender("publish-everything router", peer("publish_all"), 2_000),
     Contender("the lab's publish-everything router", peer("lab_router"), 2_000),
 )

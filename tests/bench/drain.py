@@ -27,10 +27,11 @@ def measure(server: Server, rounds: int) -> list[Figure]:
     3,000,000 signals of 6 fields with a payload of about 320 bytes, 12 symbols, half of them above the quality gate,
     stand in the stream before anybody starts. Everybody is timed from outside and alike: from the datagram that says
     that the first read comes now (the router's is READY=1) to the moment when the group's cursor stands at the last
-    signal and nothing is pending. The router commits windows of 0.25 s with a maximum age of a day; the wait for
-    its last window counts. In each round everybody runs once, in every other round backwards; a ratio compares runs of
-    one round. Redis has one core, whoever reads has the other. All Python runs on the distribution's interpreter where
-    there is one, as on a host: one compiled without profiles takes a fifth longer. Beyond the bar, 2.0 is the goal.
+    signal and nothing is pending. The router commits windows of 0.25 s with a maximum age of a day; the wait for its
+    last window counts. In each round everybody runs once, in every other round backwards, and the router at both ends:
+    the machine's speed drifts, so a ratio compares the mean of its two runs with what ran between them. Redis has one
+    core, whoever reads has the other. All Python runs on the distribution's interpreter where there is one, as on a
+    host: one compiled without profiles takes a fifth longer. Beyond the bar, 2.0 is the goal.
 
     A profile (a sample each millisecond of processor time) gives 51 % to the sieve, half of that to the one typed
     decode that validates all attributes, 22 % to the reply's parse and the socket, 9 % to keeping each symbol's best
@@ -46,11 +47,12 @@ def measure(server: Server, rounds: int) -> list[Figure]:
 def measure_peers(server: Server, rounds: int) -> list[Figure]:
     """Compare with what others built.
 
-    As above, with the same decoding and filter in every peer (`tests/bench/peers`); the C client looks at ids alone;
-    to be as fast is the goal.
-    Slow ones read only the end of the same stream, for some seconds: walrus 1,000,000, FastStream 300,000, those that
-    publish everything 2,000 signals. These take a message at a time: the one with the bar is an asyncio service that
-    gives each call of a blocking client to a thread, the lab's is a plain loop.
+    As above, with the same filter in every peer (`tests/bench/peers`); the C client looks at ids alone; to be as fast
+    is the goal. FastStream has the raw loop's typed decoder. walrus has Python's own json like most services and like
+    the measurement that its bar comes from, and beside it, without a bar, the typed decoder too. Slow ones read only
+    the end of the same stream, for some seconds: walrus 1,000,000, FastStream 300,000, those that publish everything
+    2,000 signals. These take a message at a time: the one with the bar is an asyncio service that gives each call of a
+    blocking client to a thread, the lab's is a plain loop.
     """
     return _compare(server, rounds, "peers", PEERS)
 
@@ -61,12 +63,10 @@ def _compare(server: Server, rounds: int, part: str, others: Sequence[Contender]
     own: list[float] = []
     theirs: dict[str, list[float]] = {other.name: [] for other in others}
     for turn in range(rounds):
-        order = [None, *others]
-        for other in reversed(order) if turn % 2 else order:
-            if other is None:
-                own.append(_router_rate(server))
-            else:
-                theirs[other.name].append(_rate(server, other))
+        first = _router_rate(server)
+        for other in reversed(others) if turn % 2 else others:
+            theirs[other.name].append(_rate(server, other))
+        own.append((first + _router_rate(server)) / 2)
     figures = [median(f"{part}: {name}", "signals/s", values) for name, values in {"router": own, **theirs}.items()]
     for other in others:
         ratios = [mine / its for mine, its in zip(own, theirs[other.name], strict=True)]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 STREAM: Final = "quantum:stream:ai.decision.made"
 GROUP: Final = "router"
@@ -28,12 +29,19 @@ class Decision(msgspec.Struct, gc=False):
     rl_gate_pass: bool = False
 
 
-_decode = msgspec.json.Decoder(Decision).decode
+typed = msgspec.json.Decoder(Decision).decode
 
 
-def keep_best(best: dict[str, Decision], payloads: Iterable[bytes | str]) -> None:
+def untyped(payload: bytes | str) -> Decision:
+    """Decode with Python's own json, as most services do."""
+    fields = json.loads(payload)
+    return Decision(fields["symbol"], fields["side"], fields["confidence"], fields.get("rl_gate_pass", False))
+
+
+def keep_best(
+    best: dict[str, Decision], payloads: Iterable[bytes | str], decode: Callable[[bytes | str], Decision] = typed
+) -> None:
     """Put the best signal of each symbol into *best*."""
-    decode = _decode
     for payload in payloads:
         signal = decode(payload)
         if signal.confidence >= MIN_CONFIDENCE:
