@@ -32,8 +32,8 @@ def test_worst_status_counts() -> None:
 def test_run_log_tells_each_task() -> None:
     """A task that ended is one line: when, how long it took, its name and what it came to."""
     log = verdict.RunLog()
-    log.start("lab", "a", 1.0)
-    log.end("lab", "a", "Build the release", "changed", 3.25, datetime(2026, 1, 19, 12, 17, tzinfo=timezone.utc))
+    log.start("lab", 1.0)
+    log.end("lab", "Build the release", "changed", 3.25, datetime(2026, 1, 19, 12, 17, tzinfo=timezone.utc))
     expected = ["2026-01-19T12:17:00Z   2.25 s  Build the release: changed"]
     assert expected == log.of("lab")
     assert not log.of("other")

@@ -166,6 +166,17 @@ def _install_legacy(layout: Layout, systemctl: FakeSystemctl) -> Path:
 
 
 @pytest.fixture
+def deployer(host: Host, systemctl: FakeSystemctl) -> str:
+    """The interpreter of a deployer whose `router capacity` changes a count as it is asked to."""
+    folder = host.layout.deployers / "0123456789ab"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    python = f"{folder}/venv/bin/python"
+    systemctl.answers[python] = '{"before":"7","after":"0"}'
+    return python
+
+
+@pytest.fixture
 def stage(layout: Layout) -> Callable[[str], Path]:
     """Make a complete release without building anything."""
     return lambda release: _stage_release(layout, release)

@@ -356,24 +356,20 @@ def test_boot_that_could_not_restore_is_told(host: Host, stage: Callable[[str], 
 
 @pytest.mark.usefixtures("legacy")
 def test_boot_waits_for_redis_where_a_count_is_owed(
-    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+    host: Host, systemctl: FakeSystemctl, deployer: str, stage: Callable[[str], Path]
 ) -> None:
     """What a deployment forced is given back after a boot as soon as Redis answers."""
     stage(A)
     adopt(host)
-    deployer = host.layout.deployers / "0123456789ab"
-    deployer.mkdir(parents=True)
-    (deployer / "manifest.json").write_text("{}")
     activate(host, A, "d1", capacity_delta=7)
     restore(host)
-    systemctl.fails = {str(deployer): Completed(69, "", "Redis unavailable\n")}
+    systemctl.fails = {deployer: Completed(69, "", "Redis unavailable\n")}
     naps = []
 
     def _sleep(seconds: float) -> None:
         naps.append(seconds)
         if len(naps) > 3:
             systemctl.fails = {}
-            systemctl.answers = {f"{deployer}/venv/bin/python": '{"before":"0","after":"7"}'}
 
     settle(replace(host, sleep=_sleep))
     assert {} == unsettled(store.load(host.layout))

@@ -395,6 +395,7 @@ def test_a_release_older_than_its_password_is_started_again(
     assert uses_it == (pid != systemctl.facts["MainPID"])
 
 
+@pytest.mark.usefixtures("deployer")
 def test_forcing_the_count_again_is_a_deployment_that_owes_it(host: Host, stage: Callable[[str], Path]) -> None:
     """The live release with a count forced is activated afresh, so that a rollback has something to give back."""
     stage(A)
@@ -483,30 +484,46 @@ def test_stopped_legacy_unit_stays_stopped(host: Host, systemctl: FakeSystemctl,
 
 @pytest.mark.usefixtures("legacy")
 def test_forced_capacity_is_owed_until_redis_answers(
-    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+    host: Host, systemctl: FakeSystemctl, deployer: str, stage: Callable[[str], Path]
 ) -> None:
     """The difference is added with the release's own settings; while Redis is away it stays queued."""
     stage(A)
     adopt(host)
-    deployer = host.layout.deployers / "0123456789ab"
-    deployer.mkdir(parents=True)
-    (deployer / "manifest.json").write_text("{}")
     activate(host, A, "d1", capacity_delta=7)
-    python = f"{deployer}/venv/bin/python"
-    systemctl.fails = {python: Completed(69, "", "Redis unavailable\n")}
+    systemctl.fails = {deployer: Completed(69, "", "Redis unavailable\n")}
     (warning,) = rollback(host).warnings
     assert f"owed +7 from {A} (Redis unavailable)" in warning
     assert {A: 7} == unsettled(store.load(host.layout))
     systemctl.fails = {}
-    systemctl.answers = {python: '{"before":"0","after":"7"}'}
     stage(B)
     activate(host, B, "d2")
     rollback(host)
-    first, again = (call for call in systemctl.calls if call[0] == python)
-    assert (python, "-I", "-m", "router", "capacity", "--json", "--add=7") == first[:-1]
+    forced, first, again = (call for call in systemctl.calls if call[0] == deployer)
+    assert (deployer, "-I", "-m", "router", "capacity", "--json", "--add=-7", "--token=d1") == forced
+    assert (deployer, "-I", "-m", "router", "capacity", "--json", "--add=7") == first[:-1]
     assert again == first, "asked again under the same token, it is not added twice"
     expected = {"MAX_OPEN_ORDERS": "10", "ROUTER_KEY_PREFIX": "a b"}
     assert expected.items() <= systemctl.environments[-1].items()
+    assert {} == unsettled(store.load(host.layout))
+
+
+@pytest.mark.usefixtures("legacy")
+def test_a_count_that_cannot_be_forced_stops_the_activation(
+    host: Host, systemctl: FakeSystemctl, deployer: str, stage: Callable[[str], Path]
+) -> None:
+    """The guard is armed first; a rollback asks for what was to be taken, under its token, before it gives it back."""
+    stage(A)
+    adopt(host)
+    systemctl.fails = {deployer: Completed(69, "", "Redis unavailable\n")}
+    with pytest.raises(ReleaseError, match=r"can't be forced: .*Redis unavailable"):
+        activate(host, A, "d1", capacity_delta=7)
+    assert store.load(host.layout).pending
+    assert ("systemctl", "restart", host.unit) not in systemctl.calls
+    systemctl.fails = {}
+    systemctl.calls.clear()
+    assert not rollback(host).warnings
+    taken, given = (call for call in systemctl.calls if call[0] == deployer)
+    assert (("--add=-7", "--token=d1"), "--add=7") == (taken[-2:], given[-2])
     assert {} == unsettled(store.load(host.layout))
 
 

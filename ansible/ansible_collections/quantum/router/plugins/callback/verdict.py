@@ -75,16 +75,16 @@ class RunLog:
     """What a person would have read on the terminal, a line a task; times are what the caller's clocks say."""
 
     def __init__(self) -> None:
-        self._began: dict[tuple[str, str], float] = {}
+        self._began: dict[str, float] = {}
         self._lines: dict[str, list[str]] = {}
 
-    def start(self, host: str, task: str, now: float) -> None:
-        """The task of this unique id starts on the host; *now* in seconds of a clock that never steps."""
-        self._began[host, task] = now
+    def start(self, host: str, now: float) -> None:
+        """The host's next task starts; *now* in seconds of a clock that never steps."""
+        self._began[host] = now
 
-    def end(self, host: str, task: str, name: str, told: str, now: float, at: datetime) -> None:
+    def end(self, host: str, name: str, told: str, now: float, at: datetime) -> None:
         """It ended: *told* says how, and why if it failed; *at* is the time of day."""
-        seconds = now - self._began.pop((host, task), now)
+        seconds = now - self._began.pop(host, now)
         line = f"{at:%Y-%m-%dT%H:%M:%SZ} {seconds:6.2f} s  {name}: {told}"
         self._lines.setdefault(host, []).append(line)
 
@@ -131,7 +131,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_start(self, host: Host, task: Task) -> None:
         """A task starts on a host."""
         now = time.monotonic()
-        self._log.start(host.get_name(), task._uuid, now)
+        self._log.start(host.get_name(), now)
         phase = _PHASE.search(task.get_path() or "")
         if phase:
             self._phases.start(host.get_name(), phase[1], now)
@@ -175,7 +175,7 @@ class CallbackModule(CallbackBase):
         told = "changed" if status == "ok" and result.result.get("changed") else status
         if status in {"failed", "unreachable"}:
             told = f"{status}: {one_line(str(result.result.get('msg', '')))}"
-        self._log.end(host, task._uuid, task.get_name(), told, now, datetime.now(tz=timezone.utc))
+        self._log.end(host, task.get_name(), told, now, datetime.now(tz=timezone.utc))
         if phase := _PHASE.search(task.get_path() or ""):
             self._phases.end(host, phase[1], status, now)
         facts = {"_router_phases": self._phases.of(host), "_router_run_log": self._log.of(host)}

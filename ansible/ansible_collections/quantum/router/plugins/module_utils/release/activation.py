@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Mapping
 
-from . import adoption, durable, files, guard, lock, manifest, store, systemctl
+from . import adoption, capacity, durable, files, guard, lock, manifest, store, systemctl
 from .drift import drift
 from .errors import ReleaseError
 from .layout import is_legacy
@@ -63,6 +63,7 @@ def activate(
         begun = _prepare(host, facts, state, wanted)
         lock.prolong(host, held, guard_s + LOCK_BEYOND_GUARD_S)
         pending = _guarded(host, begun, guard_s)
+        _force_capacity(host, pending)
         _install(host, begun, pending)
         return _start(host, facts, pending, start_timeout_s)
 
@@ -129,6 +130,13 @@ def _guarded(host: Host, begun: State, guard_s: float) -> Pending:
         durable.remove(host.layout.marker)
         raise
     return begun.pending
+
+
+def _force_capacity(host: Host, pending: Pending) -> None:
+    """Change the count of open orders now that a rollback would give it back, whatever happens from here on."""
+    problem = capacity.settle(host) if pending.capacity_delta else None
+    if problem:
+        raise ReleaseError(f"the count of open orders can't be forced: {problem}")
 
 
 def _require_backup(host: Host, facts: Facts, pending: Pending) -> None:

@@ -55,17 +55,23 @@ def settle(host: Host) -> str | None:
     Each attempt has a token that Redis remembers: one whose answer was lost is asked for again, and not added twice.
     """
     try:
+        # First what was begun: what a deployment took is given back only after it was surely taken.
+        _finish(host)
         for release in store.load(host.layout).owed:
             store.save(host.layout, state.begin_settling(store.load(host.layout), release, secrets.token_hex(8)))
-        for attempt, delta in store.load(host.layout).settling.items():
-            release, _, token = attempt.partition(" ")
-            _ask(host, release, f"--add={delta}", f"--token={token}")
-            store.save(host.layout, state.end_settling(store.load(host.layout), attempt))
-            store.record(host, "capacity settled", release=release, delta=delta)
+        _finish(host)
     except (OSError, ValueError, ReleaseError) as error:
         owed = ", ".join(f"{delta:+d} from {name}" for name, delta in state.unsettled(store.load(host.layout)).items())
         return f"the count of open orders is owed {owed} ({one_line(str(error))}): queued for the next command"
     return None
+
+
+def _finish(host: Host) -> None:
+    for attempt, delta in store.load(host.layout).settling.items():
+        release, _, token = attempt.partition(" ")
+        _ask(host, release, f"--add={delta}", f"--token={token}")
+        store.save(host.layout, state.end_settling(store.load(host.layout), attempt))
+        store.record(host, "capacity settled", release=release, delta=delta)
 
 
 def _live(host: Host) -> str:

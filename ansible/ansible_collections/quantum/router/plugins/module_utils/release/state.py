@@ -99,9 +99,14 @@ def adopt(state: State, legacy: str) -> State:
 
 
 def begin(state: State, pending: Pending) -> State:
-    """Record a deployment before anything live changes."""
+    """Record a deployment before anything live changes, and what it takes from the count of open orders.
+
+    Under the deployment's name as a token: Redis takes that once, whoever asks for it, and as often as it is asked.
+    """
     _refuse_pending(state)
-    return replace(state, pending=replace(pending, previous=_before(state.known_good, pending.release)))
+    taken = {f"{pending.release} {pending.deployment}": -pending.capacity_delta} if pending.capacity_delta else {}
+    began = replace(pending, previous=_before(state.known_good, pending.release))
+    return replace(state, pending=began, settling={**state.settling, **taken})
 
 
 def hold(state: State, deployment: str, verdict: Mapping[str, Any]) -> State:
