@@ -164,8 +164,9 @@ class Soaked(Snapshot, frozen=True, kw_only=True):
     """A snapshot taken over a soak. *intents_ms* are the times of the counted intents that name no other release.
 
     *signals* and *eligible* leave out the last window: its signals may still be waiting for their decision, and would
-    make the reduction look larger than it is. *boosted* counts those of *intents_ms* with a boosted size, *invalid* the
-    signals that nobody could take, those included that may have waited at the activation. *error_share* is the part of
+    make the reduction look larger than it is. *boosted* counts those of *intents_ms* with a boosted size, *foreign* the
+    intents that name another release, *invalid* the signals that nobody could take, those included that may have waited
+    at the activation. *error_share* is the part of
     the judge's error that this judgement may spend: 0 it is too early to test, 1 it is the only one.
     """
 
@@ -174,6 +175,7 @@ class Soaked(Snapshot, frozen=True, kw_only=True):
     settings: Policy
     release: Release
     boosted: Count = 0
+    foreign: Count = 0
     invalid: Count = 0
     said: Said | None = None
     answers: list[Answer] = []

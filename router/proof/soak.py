@@ -147,9 +147,10 @@ class Watch:
         decided_ms = now_ms - (self._settings.window_s + COMMIT_GRACE_S) * 1000
         decided = [look for look in looks if look.at_ms <= decided_ms]
         signals = sum(look.signals_since_last for look in decided)
-        intents, boosted, times_ms = 0, 0, []
+        intents, boosted, foreign, times_ms = 0, 0, 0, []
         if self._intents is not None:
-            intents, boosted, times_ms = self._intents.count, self._intents.boosted, list(self._intents.times_ms)
+            intents, boosted, foreign = self._intents.count, self._intents.boosted, self._intents.foreign
+            times_ms = list(self._intents.times_ms)
         journal = self._host.journal(self._unit, self._activated_ms)
         return Soaked(
             **frame(now_ms, self._activated_ms + self._skew_ms),
@@ -162,6 +163,7 @@ class Watch:
             said=self._said(journal, now_ms) if journal else None,
             intents_ms=times_ms,
             boosted=boosted,
+            foreign=foreign,
             invalid=self._signals.invalid if self._signals else 0,
             looks=list(looks),
             settings=Policy(**{name: getattr(self._settings, name) for name in Policy.__struct_fields__}),

@@ -81,14 +81,15 @@ class SignalTally:
 class IntentTally:
     """Counts intents that are not reduce-only; *times_ms* are those of the ones that name no other release.
 
-    *boosted* counts those of them with a boosted size. An intent without a release counts as *release*'s own, so that
-    leaving it out hides nothing.
+    *boosted* counts those of them with a boosted size, *foreign* the others. An intent without a release counts as
+    *release*'s own, so that leaving it out hides nothing.
     """
 
     def __init__(self, pages: Pages, release: str | None = None) -> None:
         self.count = 0
         self.times_ms: list[int] = []
         self.boosted = 0
+        self.foreign = 0
         self._pages = pages
         self._release = release
 
@@ -106,3 +107,5 @@ class IntentTally:
             if named in {"", self._release}:
                 self.times_ms.append(order(entry_id)[0])
                 self.boosted += isinstance(marks.size_boost, (int, float)) and marks.size_boost > 1
+            else:
+                self.foreign += 1

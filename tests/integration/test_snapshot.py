@@ -224,6 +224,15 @@ def test_pages(world: World) -> None:
     assert (signals.tradeable, signals.eligible, signals.confident) == (2 * PAGE + 1, 2 * PAGE + 1, 2 * PAGE)
 
 
+def test_an_intent_of_another_release_is_foreign(world: World) -> None:
+    """Only intents that name another release are foreign; one that names none counts as the release's own."""
+    for named in ({}, {"release": RELEASE.id}, {"release": "1.0.0-ffffffffffff"}):
+        world.client.xadd(world.keys.intents, {"data": json.dumps(named)})
+    intents = IntentTally(Pages(world.client, world.keys.intents, 0), RELEASE.id)
+    intents.advance(2**48)
+    assert (3, 2, 1) == (intents.count, len(intents.times_ms), intents.foreign)
+
+
 def test_redis_away(world: World, redis_server: Any) -> None:
     """Without Redis a snapshot is one line that names the address."""
     redis_server.stop()

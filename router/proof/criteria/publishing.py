@@ -57,19 +57,30 @@ def _measured(
 _HOLDS_BACK: Final = ("APPROVAL_DENIED", "LIMIT_REACHED")
 
 
+#: Windows in which a router that has published may miss every signal before it counts as silent: those that came in
+#: one or two may all have been known already.
+_SILENT_WINDOWS: Final = 3
+
+
 def not_silent(_before: Snapshot, after: Soaked, limits: Thresholds) -> Finding:
-    """Intents appeared, or else nothing that had to be published came in.
+    """Intents appeared and went on appearing, or else nothing that had to be published came in.
 
     Signals count against a silent router when every look from the one before them until their window was surely over
     had room for them. What the desk's own gate or limits held back proves nothing, either way.
     """
     if after.trading_state is not TradingState.ACTIVE:
         return Finding(Status.INCONCLUSIVE, not_active(after))
-    missed = _signals_that_met_free_slots(after.looks, after.settings, limits.decision_margin_s)
+    met = _signals_that_met_free_slots(after.looks, after.settings, limits.decision_margin_s)
+    missed = sum(met.values())
     numbers = {"intents": len(after.intents_ms), "eligible_with_free_slots": missed}
-    if after.intents_ms:
-        return Finding(Status.PASSED, f"{len(after.intents_ms)} intents published", numbers)
     held_back = _held_back(after)
+    if after.intents_ms:
+        later = {at_ms: count for at_ms, count in met.items() if count and at_ms >= max(after.intents_ms)}
+        span_ms = max(later) - min(later) if later else 0
+        if span_ms >= _SILENT_WINDOWS * after.settings.window_s * 1000 and not held_back:
+            told = f"nothing more published, while {sum(later.values())} eligible signals met free slots"
+            return Finding(Status.FAILED, f"{told} for {span_ms / 1000:g} s", numbers)
+        return Finding(Status.PASSED, f"{len(after.intents_ms)} intents published", numbers)
     if missed and held_back:
         told = ", ".join(f"{name} {n} times" for name, n in held_back.items())
         return Finding(Status.INCONCLUSIVE, f"nothing published: the router logged {told}", numbers | held_back)
@@ -83,19 +94,22 @@ def _held_back(after: Soaked) -> dict[str, int]:
     return {name: n for name in _HOLDS_BACK if (n := (after.events or {}).get(name))}
 
 
-def _signals_that_met_free_slots(looks: Sequence[Look], policy: Policy, margin_s: float) -> int:
-    """Count the eligible signals that had room throughout, up to a decision that is surely past."""
+def _signals_that_met_free_slots(looks: Sequence[Look], policy: Policy, margin_s: float) -> dict[int, int]:
+    """Count the eligible signals that had room throughout, up to a decision that is surely past.
+
+    By the time in ms of the look before them.
+    """
     decided_after_ms = (policy.window_s + margin_s) * 1000
     rooms = [_room(look, policy) for look in looks]
     times = [look.at_ms for look in looks]
-    met = 0
+    met: dict[int, int] = {}
     for index in range(1, len(looks)):
         look = looks[index]
         end = bisect_right(times, look.at_ms + decided_after_ms)
         if end == len(looks):
             break
         room = min(rooms[index - 1 : end + 1])
-        met += (0, look.super_since_last, look.eligible_since_last)[room]
+        met[looks[index - 1].at_ms] = (0, look.super_since_last, look.eligible_since_last)[room]
     return met
 
 
@@ -108,14 +122,19 @@ def _room(look: Look, policy: Policy) -> int:
 
 
 def not_flooding(_before: Snapshot, after: Soaked, limits: Thresholds) -> Finding:
-    """No span of 0.9 windows, both ends included, holds more intents than one window may publish."""
+    """No span of 0.9 windows, both ends included, holds more intents than one window may publish.
+
+    No intent names another release either: nobody but this one may publish now, and no label takes an intent out of it.
+    """
     allowed = after.settings.max_new_per_cycle
     span_ms = limits.flood_window * after.settings.window_s * 1000
     times = sorted(after.intents_ms)
     most, at_ms = max(
         ((bisect_right(times, start + span_ms) - index, start) for index, start in enumerate(times)), default=(0, None)
     )
-    numbers = {"most": most, "allowed": allowed, "span_ms": span_ms, "at_ms": at_ms}
+    numbers = {"most": most, "allowed": allowed, "span_ms": span_ms, "at_ms": at_ms, "foreign": after.foreign}
+    if after.foreign:
+        return Finding(Status.FAILED, f"{after.foreign} intents name another release", numbers)
     if most > allowed:
         return Finding(Status.FAILED, f"{most} intents within {span_ms / 1000:g} s, at most {allowed} allowed", numbers)
     if not after.looks:
@@ -142,7 +161,7 @@ def features(_before: Snapshot, after: Soaked, limits: Thresholds) -> Finding:
         return Finding(Status.FAILED, f"the log claims {claimed} intents, {there} are in the stream", numbers)
     logged_by_ms = (after.looks[-1].at_ms if after.looks else 0) - limits.decision_margin_s * 1000
     settled = any(at_ms <= logged_by_ms for at_ms in after.intents_ms)
-    missed = _signals_that_met_free_slots(after.looks, after.settings, limits.decision_margin_s)
+    missed = any(_signals_that_met_free_slots(after.looks, after.settings, limits.decision_margin_s).values())
     if not settled and (not missed or _held_back(after)):
         return Finding(Status.INCONCLUSIVE, "no signal that allowed them", numbers)
     missing = {

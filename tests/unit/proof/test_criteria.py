@@ -144,9 +144,32 @@ def test_a_router_that_halted_itself_is_named(make_after: Make, make_look: Make)
     assert "router resume" in found.detail
 
 
+@pytest.mark.parametrize(
+    ("until_ms", "events", "status"),
+    [
+        (18_000, {}, Status.PASSED),
+        (19_000, {}, Status.FAILED),
+        (19_000, {"LIMIT_REACHED": 1}, Status.PASSED),
+    ],
+)
+def test_a_release_that_falls_silent_is_silent(
+    make_before: Make, make_after: Make, make_look: Make, until_ms: int, events: dict[str, int], status: Status
+) -> None:
+    """After its last intent at 2 s, good signals met free slots for three windows of 3 s and were surely decided."""
+    looks = [make_look(at_ms=at_ms, eligible_since_last=1) for at_ms in range(0, until_ms + 1_000, 1_000)]
+    after = make_after(looks=looks, intents_ms=[2_000, 2_001], events=events)
+    assert status is CRITERIA["not silent"](make_before(), after, LIMITS).status
+
+
+def test_a_foreign_label_hides_no_intent(make_before: Make, make_after: Make) -> None:
+    """Who publishes under another release's name after the activation floods, however few it names its own."""
+    found = CRITERIA["not flooding"](make_before(), make_after(intents=130, foreign=110), LIMITS)
+    assert (Status.FAILED, "110 intents name another release") == (found.status, found.detail)
+
+
 def test_one_intent_is_not_silent(make_before: Make, make_after: Make) -> None:
-    """A single intent of the release is enough."""
-    assert Status.PASSED is CRITERIA["not silent"](make_before(), make_after(intents_ms=[5_000]), LIMITS).status
+    """A single intent of the release is enough, as long as no more were missed after it."""
+    assert Status.PASSED is CRITERIA["not silent"](make_before(), make_after(intents_ms=[75_000]), LIMITS).status
 
 
 @pytest.mark.parametrize(("last_ms", "status"), [(6_000, Status.INCONCLUSIVE), (6_001, Status.FAILED)])

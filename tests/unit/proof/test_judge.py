@@ -144,10 +144,10 @@ def test_without_a_signal_the_drill_decides(
         ({"service": {"cmdline": ["/opt/old/python", "-m", "router"]}}, {"service"}),  # says that it is this one
         ({"service": {"exe": "/usr/bin/python3.9"}}, {"service"}),
         ({"intents_ms": [], "boosted": 0}, {"not silent", "features"}),  # to another stream, reduce-only, or by log
-        ({"intents_ms": [33_000], "boosted": 1}, {"features"}),  # a token intent, and twenty in the log
+        ({"intents_ms": [33_000], "boosted": 1}, {"features", "not silent"}),  # a token intent, and twenty in the log
         ({"said": Said(0, 0, 0), "events": {"INTENT_PUBLISHED": 20}}, {"features"}),  # works, and says nothing of it
         ({"boosted": 0}, {"features"}),  # logs the boost alone
-        ({"intents_ms": [30_000 + n for n in range(20)]}, {"not flooding"}),  # few in all, all at once
+        ({"intents_ms": [30_000 + n for n in range(20)]}, {"not flooding", "not silent"}),  # few in all, all at once
     ],
 )
 def test_a_release_that_lies_does_not_pass(
