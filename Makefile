@@ -163,10 +163,10 @@ test: lint test-unit test-molecule ## All of it, as CI does
 
 # Hosts run the router on their distribution's Python; one that was compiled without profiles is slower.
 BENCH_PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
-bench: setup $(STAMPS)/bench ## Measure speed and write docs/benchmarks.*; a quick look: ONLY=drain ROUNDS=1
+bench: setup $(STAMPS)/bench ## Measure speed and write docs/benchmarks.*; a part anew: ONLY=drain; a quick look that writes nothing: ROUNDS=1
 	@python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-deploy: setup wheel wheelhouse ## Measure deployments to lab hosts of their own and write docs/benchmarks.*; ONLY=deploy ROUNDS=1
+bench-deploy: setup wheel wheelhouse ## Measure deployments to lab hosts of their own and write docs/benchmarks.*; ONLY=deploy, ROUNDS=1
 	@python -m tests.bench --deployments $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: help

@@ -91,9 +91,9 @@ def methods() -> dict[str, tuple[str, str]]:
 @click.command()
 @click.option("--deployments", is_flag=True, help="Measure deployments to lab hosts instead of speed.")
 @click.option("--rounds", type=click.IntRange(1), help="Rounds of every part; default: as many as the page needs.")
-@click.option("--only", help="Measure one part; nothing is written.")
+@click.option("--only", help="Measure one part anew.")
 def main(rounds: int | None, only: str | None, *, deployments: bool) -> None:
-    """Measure, and write docs/benchmarks.json and .md unless it is only a look."""
+    """Measure, and write docs/benchmarks.json and .md; with fewer rounds it is only a look, and nothing is written."""
     bench = DEPLOYMENTS if deployments else SPEED
     if only not in {None, *bench.parts}:
         raise click.BadParameter(f"{only} is none of {', '.join(bench.parts)}", param_hint="--only")
@@ -104,7 +104,7 @@ def main(rounds: int | None, only: str | None, *, deployments: bool) -> None:
                 own = measure(place, rounds or usual)
                 figures += [*([] if figures else [bench.fact(place)]), *own]
     rows = json.loads(as_json(figures))
-    if only is None and rounds is None:
+    if rounds is None:
         _write(rows)
     click.echo(as_markdown(rows, methods()))
     due = {name for name in BARS if part_of({"name": name}) in bench.parts}
