@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.quantum.router.plugins.module_utils.release import cli, history, store
@@ -92,3 +93,17 @@ def test_torn_line_takes_no_other_with_it(host: Host, capsys: pytest.CaptureFixt
     store.record(host, "rolled back", reason="x")
     assert cli.OK == cli.main(["history"], host)
     assert ["confirmed", "rolled"] == [line.split()[2] for line in capsys.readouterr().out.splitlines()[1:]]
+
+
+def test_line_that_does_not_fit_is_told(host: Host) -> None:
+    """A disk that takes half a line has not kept it, so what must be written down first is not done."""
+    store.record(host, "confirmed")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (host.layout.journal.stat().st_size + 10, hard))
+    try:
+        warning = store.record(host, "capacity to be set", new=3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "No space left on device" in (warning or "")
+    assert store.record(host, "rolled back") is None
+    assert ["confirmed", "rolled back"] == [row["action"] for row in history.rows(store.journal(host.layout))]
