@@ -131,6 +131,17 @@ def test_only_several_hosts_wait_and_only_until_they_are_settled() -> None:
     assert not rule.render()
 
 
+def test_what_a_person_returns_to_steers_no_failed_deployment() -> None:
+    """A release that the inventory names for rollbacks is for `make rollback`: a deployment is undone as it began."""
+    (task,) = loaded("tasks/rollback.yml")
+    rule = jinja.NativeEnvironment().from_string(task["quantum.router.router_release"]["to"])
+    given = {**loaded("defaults/main.yml"), "omit": "omitted"}
+    assert "omitted" == rule.render(given)
+    assert "1.0.0-aaaaaaaaaaaa" == rule.render({**given, "router_release_to": "1.0.0-aaaaaaaaaaaa"})
+    begun = {"router_release_to": "1.0.0-aaaaaaaaaaaa", "_router_deployment": "d1"}
+    assert "omitted" == rule.render({**given, **begun})
+
+
 def test_versions_agree() -> None:
     """The collection has the version of the router that it ships."""
     galaxy = yaml.safe_load((COLLECTION / "galaxy.yml").read_text(encoding="utf-8"))
