@@ -202,15 +202,31 @@ def test_unchanged_takes_nothing_from_another_deployment(tmp_path: Path) -> None
 def test_a_rollback_by_somebody_else_is_named() -> None:
     """Where the guard or a person was faster than the rescue, the report says so, and what it saw itself."""
     ended = "deployment d1 was rolled back at 2026-01-01T00:00:00.000Z by root: guard: not confirmed within 9 s"
-    back = {"changed": False, "from": "legacy-0123456789ab", "to": "legacy-0123456789ab", "ended": ended}
+    back = {"changed": False, "to": "legacy-0123456789ab", "ended": ended, "outcome": "rolled back"}
     report_ = assembled(failure={"msg": "the unit is deactivating"}, rolled_back=back)
     assert report_["rolled_back"]
     assert f"{ended}; here: the unit is deactivating" == report_["reason"]
 
 
+def test_a_release_that_a_person_kept_is_not_reported_as_undone() -> None:
+    """Confirmed by hand while the soak failed, the new release runs: the report says who kept it, and what failed."""
+    ended = "deployment d1 was confirmed at 2026-01-01T00:00:00.000Z by ann"
+    back = {"changed": False, "to": "1.0.0-aaaaaaaaaaaa", "ended": ended, "outcome": "confirmed"}
+    report_ = assembled(failure={"msg": "silent: 0 intents"}, rolled_back=back)
+    assert not report_["rolled_back"]
+    assert f"{ended}; here: silent: 0 intents" == report_["reason"]
+    assert "rolled_back" not in report.line(report_)
+
+
 def test_nothing_was_live_yet() -> None:
     """A deployment that ended before it was live is neither rolled back nor undone by somebody else."""
-    back = {"changed": False, "from": "legacy-0123456789ab", "to": "legacy-0123456789ab", "ended": None}
+    back = {
+        "changed": False,
+        "from": "legacy-0123456789ab",
+        "to": "legacy-0123456789ab",
+        "ended": None,
+        "outcome": None,
+    }
     report_ = assembled(failure={"msg": "the guard can't be armed"}, rolled_back=back)
     assert (False, "the guard can't be armed") == (report_["rolled_back"], report_["reason"])
 

@@ -81,8 +81,10 @@ def test_end_of_a_deployment_is_one_line() -> None:
     journal = lines(PASS, BACK)
     why = "guard: not confirmed within 9 s; it did not start"
     expected = f"deployment d2 was rolled back at 2026-01-19T13:00:00.000Z by root: {why}"
-    assert expected == history.told(journal, "d2")
-    assert history.told(journal, "d3") is None
+    last = history.end_of(journal, "d2")
+    assert last is not None
+    assert ("rolled back", expected) == (last["action"], history.told(last))
+    assert history.end_of(journal, "d3") is None
 
 
 def test_torn_line_takes_no_other_with_it(host: Host, capsys: pytest.CaptureFixture[str]) -> None:

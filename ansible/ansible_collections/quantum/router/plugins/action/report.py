@@ -168,15 +168,15 @@ def _verdict(judged: dict[str, Any], failure: dict[str, Any]) -> str:
 
 
 def _undone(back: dict[str, Any]) -> bool:
-    """Whether there was nothing left to roll back, since the guard or a person had done so."""
-    return not back.get("changed") and bool(back.get("ended"))
+    """Whether there was nothing left to roll back, since the guard or a person had done so; who kept it has not."""
+    return not back.get("changed") and back.get("outcome") == "rolled back"
 
 
 def _reason(failure: dict[str, Any], back: dict[str, Any]) -> str | None:
     reason = why(failure)
     if back.get("failed"):
         return f"ROLLBACK FAILED ({why(back)}): run router-release rollback on the host; it was to undo: {reason}"
-    if _undone(back):
+    if not back.get("changed") and back.get("ended"):
         return f"{back['ended']}; here: {reason}"
     return reason or None
 

@@ -183,8 +183,12 @@ gap_ms:
   returned: O(state=activated)
   type: int
 ended:
-  description: How the deployment ended before this task could end it, null if it did not.
-  returned: O(state=rolled_back)
+  description: How the deployment ended before this task could end it, in a line for people; null if it did not.
+  returned: O(state=rolled_back), not in check mode
+  type: str
+outcome:
+  description: What that end was, C(confirmed) or C(rolled back); null if there was none.
+  returned: O(state=rolled_back), not in check mode
   type: str
 pruned:
   description: Ids of the releases that were removed.
@@ -364,8 +368,9 @@ def _rolled_back(module: AnsibleModule, host: Host) -> dict[str, Any]:
         module.warn(warning)
     moved = {"changed": done.changed, "from": done.origin, "to": done.target, "active": done.active}
     late = not done.changed and given["deployment"]
-    ended = history.told(store.journal(host.layout), late) if late else None
-    return {**moved, "ended": ended, "diff": _diff(before, _live_texts(host))}
+    ended = history.end_of(store.journal(host.layout), late) if late else None
+    told = {"ended": history.told(ended) if ended else None, "outcome": ended["action"] if ended else None}
+    return {**moved, **told, "diff": _diff(before, _live_texts(host))}
 
 
 def _live_texts(host: Host) -> dict[str, str]:

@@ -54,8 +54,8 @@ def clear(host: Host, deployment: str) -> None:
 
 def too_late(host: Host, deployment: str, error: ReleaseError) -> ReleaseError:
     """How the deployment ended already, if it did: says more than that it is not pending."""
-    told = history.told(store.journal(host.layout), deployment)
-    return TooLateError(f"too late: {told}") if told else error
+    ended = history.end_of(store.journal(host.layout), deployment)
+    return TooLateError(f"too late: {history.told(ended)}") if ended else error
 
 
 def _held(host: Host) -> tuple[lock.Lock | None, list[str]]:

@@ -23,14 +23,15 @@ def entries(lines: Iterable[str]) -> list[dict[str, Any]]:
     return [entry for entry in map(_entry, lines) if entry is not None]
 
 
-def told(lines: Iterable[str], deployment: str) -> str | None:
-    """How a deployment ended, in one line for people; None if the journal does not say."""
-    ends = [row for row in rows(lines) if row["deployment"] == deployment]
-    if not ends:
-        return None
-    last = ends[-1]
-    reason = f": {last['reason']}" if last["reason"] else ""
-    return f"deployment {deployment} was {last['action']} at {last['at']} by {last['who']}{reason}"
+def end_of(lines: Iterable[str], deployment: str) -> dict[str, Any] | None:
+    """The row of how a deployment ended at last; None if the journal does not say."""
+    return next((row for row in reversed(rows(lines)) if row["deployment"] == deployment), None)
+
+
+def told(row: Mapping[str, Any]) -> str:
+    """An end of a deployment in one line for people."""
+    reason = f": {row['reason']}" if row["reason"] else ""
+    return f"deployment {row['deployment']} was {row['action']} at {row['at']} by {row['who']}{reason}"
 
 
 def table(found: Iterable[Mapping[str, Any]]) -> list[str]:
