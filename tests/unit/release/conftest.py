@@ -194,7 +194,7 @@ def _stage_release(layout: Layout, release: str) -> Path:
 
 @pytest.fixture
 def make_host(tmp_path: Path) -> Callable[[], tuple[Host, FakeSystemctl]]:
-    """Make hosts, each with a router of the legacy kind running and release 1.0.0-aaaaaaaaaaaa staged."""
+    """Make hosts, each with a router of the legacy kind running and releases 1.0.0-a… and 1.0.0-b… staged."""
     made: list[Layout] = []
 
     def _make() -> tuple[Host, FakeSystemctl]:
@@ -203,7 +203,8 @@ def make_host(tmp_path: Path) -> Callable[[], tuple[Host, FakeSystemctl]]:
         made.append(layout)
         systemctl = FakeSystemctl(layout)
         _install_legacy(layout, systemctl)
-        _stage_release(layout, "1.0.0-aaaaaaaaaaaa")
+        for letter in "ab":
+            _stage_release(layout, f"1.0.0-{letter * 12}")
         return _still_host(layout, systemctl), systemctl
 
     return _make

@@ -292,29 +292,65 @@ def test_boot_stops_what_it_must_not_start(host: Host, systemctl: FakeSystemctl,
 
 
 @pytest.mark.usefixtures("legacy")
+@pytest.mark.parametrize("kind", ["pending", "confirmed"])
+@pytest.mark.parametrize("killed_at", ["daemon-reload", "restart"])
 def test_rollback_that_was_cut_off_is_finished_by_the_next(
-    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path], kind: str, killed_at: str
 ) -> None:
     """Killed once the files were back, a rollback leaves the new process running: whoever comes next ends that."""
     stage(A)
     adopted, _changed = adopt(host)
     assert adopted is not None
     activate(host, A, "d1")
+    if kind == "confirmed":
+        confirm(host, "d1", {})
 
     def _killed(argv: Any, timeout_s: float, environment: Any = None) -> Completed:
-        if tuple(argv)[:2] == ("systemctl", "restart"):
+        if tuple(argv)[:2] == ("systemctl", killed_at):
             raise KeyboardInterrupt
         return systemctl(argv, timeout_s, environment)
 
     with pytest.raises(KeyboardInterrupt):
         rollback(replace(host, run=_killed))
-    assert [f"{GUARD}.timer"] == list(systemctl.timers)
+    assert ([f"{GUARD}.timer"] if kind == "pending" else []) == list(systemctl.timers)
     began = len(systemctl.commands())
-    done = rollback(host, deployment="d1", reason="guard: x")
-    assert (True, adopted.id) == (done.changed, done.target)
+    done = rollback(host, deployment="d1" if kind == "pending" else None, reason="guard: x")
+    assert (True, A, adopted.id) == (done.changed, done.origin, done.target)
     assert "restart" in systemctl.commands()[began:]
     assert ({}, None, None) == (systemctl.timers, store.marked(host.layout), lock.load(host))
     assert 1 == [line["action"] for line in told(host)].count("rolled back")
+
+
+def test_boot_that_could_not_finish_a_rollback_is_told(host: Host, stage: Callable[[str], Path]) -> None:
+    """Half a rollback of a confirmed release stays marked until somebody finishes it."""
+    tree = stage(A)
+    stage(B)
+    for release, deployment in ((A, "d1"), (B, "d2")):
+        activate(host, release, deployment)
+        confirm(host, deployment, {})
+
+    def _killed(*_arguments: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "save_rollback", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            rollback(host)
+    code = tree / "venv" / "code.py"
+    text = code.read_text()
+    code.write_text("evil")
+    with pytest.raises(ReleaseError, match="is not what was staged"):
+        restore(host)
+    with pytest.raises(ReleaseError, match="is not what was staged"):
+        settle(host)
+    assert store.marked(host.layout)
+    code.write_text(text)
+    with pytest.raises(
+        ReleaseError, match=f"the rollback of release {B} was not finished at boot: router-release rollb"
+    ):
+        settle(host)
+    assert A == rollback(host).target
+    assert (None, A) == (store.marked(host.layout), host.layout.live())
 
 
 def test_guard_without_a_deployment_clears_up(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ansible_collections.quantum.router.plugins.module_utils.release import activation, lock, store
+from ansible_collections.quantum.router.plugins.module_utils.release import activation, history, lock, store
 from ansible_collections.quantum.router.plugins.module_utils.release.adoption import adopt
 from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import confirm
 from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.unit.release.conftest import FakeSystemctl
 
-A = "1.0.0-aaaaaaaaaaaa"
+A, B = "1.0.0-aaaaaaaaaaaa", "1.0.0-bbbbbbbbbbbb"
 #: Whatever changes a disk by name, or makes it last.
 STEPS = ("replace", "rename", "link", "symlink", "unlink", "fsync")
 
@@ -102,7 +102,8 @@ def guard(host: Host, systemctl: FakeSystemctl) -> None:
 def hand(host: Host, _systemctl: FakeSystemctl) -> None:
     """What a person does who sees something pending."""
     if store.load(host.layout).pending or host.layout.marker.exists():
-        rollback(host, deployment="d1", reason="by hand")
+        named = (store.marked(host.layout) or {}).get("deployment")
+        rollback(host, deployment=named or None, reason="by hand")
 
 
 RECOVERIES: dict[str, Callable[[Host, FakeSystemctl], None]] = {"boot": boot, "guard": guard, "hand": hand}
@@ -135,10 +136,10 @@ def activates(host: Host) -> None:
     activation.activate(host, A, "d1", 5, 60)
 
 
-def deploys(host: Host) -> None:
+def deploys(host: Host, release: str = A, deployment: str = "d1") -> None:
     """A deployment that waits for its verdict."""
     adopt(host)
-    activate(host, A, "d1")
+    activate(host, release, deployment)
 
 
 def is_whole(host: Host, systemctl: FakeSystemctl, photograph: Callable[[Path], Any], before: Any) -> None:
@@ -148,10 +149,10 @@ def is_whole(host: Host, systemctl: FakeSystemctl, photograph: Callable[[Path], 
     assert "active" == systemctl.facts["ActiveState"]
     process = host.layout.at(f"/proc/{systemctl.facts['MainPID']}/cmdline")
     command = process.read_text() if process.exists() else ""
-    if state.live == A:
-        assert A == host.layout.live()
-        assert A in (host.layout.units / UNIT).read_text()
-        assert A in command
+    if state.live in (A, B):
+        assert state.live == host.layout.live()
+        assert state.live in (host.layout.units / UNIT).read_text()
+        assert state.live in command
     else:
         assert (state.live or "legacy-").startswith("legacy-")
         assert before == seen(host, photograph)
@@ -184,6 +185,36 @@ def test_rollback_cut_short(
         assert (store.load(host.layout).live or "").startswith("legacy-")
         assert {} == systemctl.timers
         assert recovery == "guard" or not host.layout.marker.exists()
+
+
+@pytest.mark.parametrize("recovery", ["boot", "hand"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_rollback_of_a_confirmed_release_cut_short(
+    make_host: Callable[[], tuple[Host, FakeSystemctl]], photograph: Callable[[Path], Any], recovery: str, depth: int
+) -> None:
+    """Wherever it ends, it has not begun, or whoever comes next brings it to its end, in the journal too."""
+    before, ends = seen(make_host()[0], photograph), set()
+    proven = (A, B)[:depth]
+    target = (None, A)[depth - 1]
+
+    def _prepare(host: Host) -> None:
+        for number, release in enumerate(proven):
+            deploys(host, release, f"d{number}")
+            confirm(host, f"d{number}", {})
+
+    for host, systemctl in at_every_step(make_host, _prepare, rollback):
+        began = host.layout.marker.exists() or store.load(host.layout).live != proven[-1]
+        RECOVERIES[recovery](host, systemctl)
+        is_whole(host, systemctl, photograph, before)
+        live = store.load(host.layout).live
+        assert began == (live != proven[-1])
+        assert not began or (live == target if target else (live or "").startswith("legacy-"))
+        told = [entry for entry in history.rows(store.journal(host.layout)) if entry["action"] == "rolled back"]
+        assert began == bool(told)
+        assert not began or {(proven[-1], live)} == {(entry["from"], entry["to"]) for entry in told}
+        assert not host.layout.marker.exists()
+        ends.add(live)
+    assert 2 == len(ends)
 
 
 @pytest.mark.parametrize("recovery", ["boot", "guard"])

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ansible_collections.quantum.router.plugins.module_utils.release import files, manifest, store
+from ansible_collections.quantum.router.plugins.module_utils.release.activation import check
 from ansible_collections.quantum.router.plugins.module_utils.release.adoption import adopt
 from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import confirm, is_confirmed
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT
-from ansible_collections.quantum.router.plugins.module_utils.release.rollback import rollback
+from ansible_collections.quantum.router.plugins.module_utils.release.rollback import restore, rollback, settle
 from ansible_collections.quantum.router.plugins.module_utils.release.state import State, unsettled
 from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import TIMED_OUT, Completed
 
@@ -342,12 +343,100 @@ def test_tampered_release_is_not_activated(host: Host, stage: Callable[[str], Pa
     assert host.layout.live() is None
 
 
-def test_rollback_to_a_tampered_release_is_refused(host: Host, stage: Callable[[str], Path]) -> None:
-    """What is not what was staged is not returned to, and the live release stays."""
-    tree = stage(A)
+def confirmed(host: Host, stage: Callable[[str], Path], release: str, deployment: str) -> Path:
+    """A release that runs and passed its proof; returns its folder."""
+    tree = stage(release)
+    activate(host, release, deployment)
+    confirm(host, deployment, {})
+    return tree
+
+
+@pytest.mark.parametrize("damage", ["changed", "removed"])
+def test_nothing_is_deployed_over_a_release_that_could_not_come_back(
+    host: Host, stage: Callable[[str], Path], systemctl: FakeSystemctl, damage: str
+) -> None:
+    """What a rollback would return to is checked before the guard is armed; the line has what differs and a way out."""
+    tree = confirmed(host, stage, A, "d1")
+    code = tree / "venv" / "code.py"
+    code.write_text("evil") if damage == "changed" else code.unlink()
     stage(B)
+    what = {"changed": "has another content", "removed": "is missing"}[damage]
+    said = rf"{A} is not what was staged \(venv/code.py {what}\).*, deploy it again, .*rollback --to ID"
+    with pytest.raises(ReleaseError, match=said):
+        activate(host, B, "d2")
+    assert (A, None) == (host.layout.live(), store.load(host.layout).pending)
+    assert ({}, None) == (systemctl.timers, store.marked(host.layout))
+
+
+def test_check_mode_tells_of_a_release_that_could_not_come_back(host: Host, stage: Callable[[str], Path]) -> None:
+    """What the activation would refuse its prediction refuses."""
+    (confirmed(host, stage, A, "d1") / "environment").chmod(0o666)
+    with pytest.raises(ReleaseError, match=rf"{A} is not what was staged \(environment has another mode\)"):
+        check(host, B, "d2")
+
+
+def test_nothing_is_deployed_over_a_backup_that_could_not_come_back(
+    legacy: Path, host: Host, stage: Callable[[str], Path]
+) -> None:
+    """A backup that was changed is refused while a release runs; while what it holds runs it is made anew."""
+    stage(A)
+    adopted, _changed = adopt(host)
+    assert adopted is not None
+    folder = host.layout.adopted / adopted.id / "files"
+    stored = next(path for path in folder.iterdir() if b"print" in path.read_bytes())
+    stored.write_bytes(b"evil")
+    assert (adopted, True) == adopt(host, check=True)
+    assert (adopted, True) == adopt(host)
+    assert legacy.read_bytes() == stored.read_bytes()
     activate(host, A, "d1")
     confirm(host, "d1", {})
+    stored.write_bytes(b"evil")
+    with pytest.raises(ReleaseError, match=r"was tampered with \(/home/qt/router.py\).*rollback --to ID"):
+        activate(host, A, "d2", capacity_delta=1)
+    assert store.load(host.layout).pending is None
+
+
+def test_confirmed_release_is_not_left_for_a_tampered_one(host: Host, stage: Callable[[str], Path]) -> None:
+    """Where a person can choose, what is not what was staged is not returned to, and the live release stays."""
+    tree = confirmed(host, stage, A, "d1")
+    confirmed(host, stage, B, "d2")
+    (tree / "environment").chmod(0o666)
+    with pytest.raises(ReleaseError, match=r"environment has another mode\): choose another with --to"):
+        rollback(host)
+    assert B == host.layout.live()
+
+
+@pytest.mark.usefixtures("legacy")
+@pytest.mark.parametrize("undo", ["guard", "boot"])
+@pytest.mark.parametrize("damage", ["code.py", "manifest.json"])
+def test_pending_deployment_is_undone_past_a_tampered_release(
+    host: Host, stage: Callable[[str], Path], undo: str, damage: str
+) -> None:
+    """A release touched while a worse one is judged is passed over for the newest known good that is whole."""
+    adopted, _changed = adopt(host)
+    assert adopted is not None
+    tree = confirmed(host, stage, A, "d1")
+    stage(B)
+    activate(host, B, "d2")
+    (tree / "manifest.json").unlink() if damage == "manifest.json" else (tree / "venv" / damage).write_text("evil")
+    if undo == "boot":
+        restore(host)
+        settle(host)
+    else:
+        (warning,) = rollback(host, deployment="d2", reason="guard").warnings
+        assert warning.startswith(f"passed over: release {A} is not what was staged (")
+    state = store.load(host.layout)
+    assert ((adopted.id,), (B,), (A,), None) == (state.known_good, state.bad, state.withdrawn, state.pending)
+    assert "/home/qt/router.py" in (host.layout.units / UNIT).read_text()
+    told = [json.loads(line) for line in store.journal(host.layout)]
+    assert ["passed over", "rolled back"] == [line["action"] for line in told[-2:]]
+    assert (A, adopted.id) == (told[-2]["to"], told[-1]["to"])
+
+
+def test_undo_with_nothing_whole_to_return_to_fails_loudly(host: Host, stage: Callable[[str], Path]) -> None:
+    """Where no known good is whole, the line names the newest and the live release stays."""
+    tree = confirmed(host, stage, A, "d1")
+    stage(B)
     activate(host, B, "d2")
     (tree / "environment").chmod(0o666)
     with pytest.raises(ReleaseError, match=r"environment has another mode\): choose another with --to"):
@@ -454,6 +543,27 @@ def test_full_disk_does_not_stop_a_rollback(
     assert "publish" not in (host.layout.units / UNIT).read_text()
     state = store.load(host.layout)
     assert ((A,), None) == (state.bad, state.pending)
+
+
+@pytest.mark.usefixtures("legacy")
+def test_full_disk_never_takes_what_another_rollback_would_have_left(
+    host: Host, stage: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an activation wrote down is the state after its own undo: one step further back it is not used."""
+    adopt(host)
+    confirmed(host, stage, A, "d1")
+    confirmed(host, stage, B, "d2")
+    assert A == rollback(host).target
+
+    def _full(*_arguments: object, **_more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{files.__package__}.durable.write", _full)
+        warnings = rollback(host).warnings
+    assert "make room and run the rollback again" in warnings[0]
+    assert (rollback(host).target or "").startswith("legacy-")
+    assert (store.load(host.layout).live or "").startswith("legacy-")
 
 
 def test_service_that_does_not_stay_up_is_told(

@@ -231,6 +231,7 @@ from ansible_collections.quantum.router.plugins.module_utils.release.ending impo
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 from ansible_collections.quantum.router.plugins.module_utils.release.layout import PLACEHOLDER
+from ansible_collections.quantum.router.plugins.module_utils.release.plan import plan
 
 
 def _locked(module: AnsibleModule, host: Host) -> dict[str, Any]:
@@ -348,13 +349,7 @@ def _rolled_back(module: AnsibleModule, host: Host) -> dict[str, Any]:
     given = module.params
     before = _live_texts(host)
     if module.check_mode:
-        state = store.load(host.layout)
-        move = rollback.plan(host, state, given["to"], given["deployment"], force=given["force"])
-        if move is None:
-            return {"changed": False, "from": state.live, "to": state.live, "active": host.facts().active}
-        after = _texts(host, move.target)
-        active = move.target is not None
-        return {"changed": True, "from": move.origin, "to": move.target, "active": active, "diff": _diff(before, after)}
+        return _would_roll_back(module, host, before)
     done = rollback.rollback(
         host,
         to=given["to"],
@@ -371,6 +366,18 @@ def _rolled_back(module: AnsibleModule, host: Host) -> dict[str, Any]:
     ended = history.end_of(store.journal(host.layout), late) if late else None
     told = {"ended": history.told(ended) if ended else None, "outcome": ended["action"] if ended else None}
     return {**moved, **told, "diff": _diff(before, _live_texts(host))}
+
+
+def _would_roll_back(module: AnsibleModule, host: Host, before: dict[str, str]) -> dict[str, Any]:
+    given, state = module.params, store.load(host.layout)
+    planned = plan(host, state, given["to"], given["deployment"], force=given["force"])
+    if planned is None:
+        return {"changed": False, "from": state.live, "to": state.live, "active": host.facts().active, "diff": []}
+    for warning in planned.warnings:
+        module.warn(warning)
+    move = planned.move
+    diff = [] if planned.is_back else _diff(before, _texts(host, move.target))
+    return {"changed": True, "from": move.origin, "to": move.target, "active": planned.active, "diff": diff}
 
 
 def _live_texts(host: Host) -> dict[str, str]:

@@ -12,6 +12,7 @@ from . import adoption, capacity, durable, files, guard, lock, manifest, store, 
 from .drift import drift
 from .errors import ReleaseError
 from .layout import is_legacy
+from .plan import verified
 from .state import Pending, State, begin, hold, plan_rollback, roll_back
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ def check(host: Host, release: str, deployment: str) -> tuple[bool, str | None]:
         return False, state.pending.previous if state.pending else None
     adopted, _changed = adoption.adopt(host, check=True)
     pending = begin(state, Pending(deployment, release, None, "")).pending
-    return True, adopted.id if adopted else pending.previous if pending else None
+    previous = pending.previous if pending else None
+    if adopted is None:
+        _require_way_back(host, previous)
+    return True, adopted.id if adopted else previous
 
 
 def _runs_untouched(host: Host, facts: Facts, state: State, release: str, deployment: str) -> bool:
@@ -107,6 +111,7 @@ def _prepare(host: Host, facts: Facts, state: State, wanted: Pending) -> State:
     if begun.pending is None:
         raise ReleaseError(f"deployment {wanted.deployment} could not be recorded")
     _require_backup(host, facts, begun.pending)
+    _require_way_back(host, begun.pending.previous)
     begun = replace(begun, unit=host.unit)
     move = plan_rollback(begun, None, [*host.layout.kept(), wanted.release])
     if move:
@@ -151,6 +156,18 @@ def _require_backup(host: Host, facts: Facts, pending: Pending) -> None:
     for path in (unit, *adoption.movable_drop_ins(host)):
         if path not in recorded or not adoption.present(host.layout, recorded[path]):
             raise ReleaseError(f"{path} is not ours and not in a backup: adopt the unit first, then activate")
+
+
+def _require_way_back(host: Host, previous: str | None) -> None:
+    """Nothing is begun that could not be undone: what a rollback would return to is still what was stored."""
+    try:
+        if previous:
+            verified(host.layout, previous)
+    except ReleaseError as error:
+        raise ReleaseError(
+            f"this deployment could not be undone: {error}: put back what was there, deploy it again, or choose what "
+            "to return to with: router-release rollback --to ID"
+        ) from None
 
 
 def _install(host: Host, begun: State, pending: Pending) -> None:

@@ -125,14 +125,17 @@ def refuse_foreign_drop_ins(host: Host, facts: Facts) -> None:
 
 
 def adopt(host: Host, *, check: bool = False) -> tuple[Adopted | None, bool]:
-    """Store what runs now unless it is a release or not there at all; returns it and whether anything changed."""
+    """Store what runs now unless it is a release or not there at all; returns it and whether anything changed.
+
+    A backup of it that was damaged is made anew.
+    """
     facts = host.facts()
     refuse_foreign_drop_ins(host, facts)
     if not needs_backup(host, facts):
         return None, False
     adopted = _capture(host, facts)
     state = store.load(host.layout)
-    stored = (host.layout.adopted / adopted.id / MANIFEST).is_file()
+    stored = _is_whole(host.layout, adopted.id)
     next_state = adopt_state(state, adopted.id)
     if (stored and next_state == state) or check:
         return adopted, not stored or next_state != state
@@ -152,12 +155,18 @@ def read(layout: Layout, identifier: str) -> Adopted:
         adopted = Adopted(id=identifier, entries=entries, **document)
         damaged = [entry.path for entry in entries if entry.kind == "file" and not _intact(layout, adopted, entry)]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReleaseError(f"the backup {folder} can't be read ({error}): it can't be returned to") from None
+        raise ReleaseError(f"the backup {folder} can't be read ({error})") from None
     if damaged or _identify(adopted) != identifier:
-        raise ReleaseError(
-            f"the backup {folder} was tampered with ({(damaged or [MANIFEST])[0]}): it can't be returned to"
-        )
+        raise ReleaseError(f"the backup {folder} was tampered with ({(damaged or [MANIFEST])[0]})")
     return adopted
+
+
+def _is_whole(layout: Layout, identifier: str) -> bool:
+    try:
+        read(layout, identifier)
+    except ReleaseError:
+        return False
+    return True
 
 
 def present(layout: Layout, entry: Entry) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Mapping, TypeVar
 
 from . import guard, history, store
+from .ending import NOBODY
 from .errors import ReleaseError, TooLateError
 from .systemctl import one_line
 
@@ -46,10 +47,15 @@ def attempt(host: Host, deployment: str, number: int, undo: Callable[[], _Answer
 
 
 def unfinished(layout: Layout, state: State) -> dict[str, Any] | None:
-    """What is marked as being undone, that the state knows of and nobody has brought to its end."""
-    marked = None if state.pending else store.marked(layout)
-    begun = bool(marked) and (marked or {}).get("release") in (*state.bad, *state.withdrawn)
-    return {"deployment": "", **(marked or {})} if begun else None
+    """What is marked as being undone, and nobody has brought to its end.
+
+    Of a deployment that was pending only once the state says so: until then it is pending, or was never begun. The mark
+    of a confirmed release is made by its rollback alone, so that has begun.
+    """
+    marked = (None if state.pending else store.marked(layout)) or {}
+    facts = {"deployment": NOBODY, "previous": None, **marked}
+    left = marked.get("release") in (*state.bad, *state.withdrawn)
+    return facts if left or (marked.get("deployment") == NOBODY and "release" in marked) else None
 
 
 def trouble(host: Host, state: State) -> str | None:

@@ -9,17 +9,18 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Mapping
 
-from . import adoption, capacity, durable, files, manifest, store, systemctl
+from . import adoption, capacity, durable, files, store, systemctl
 from .activation import STOP_S, failure
 from .ending import NOBODY, clear, end
 from .errors import ReleaseError
 from .layout import is_legacy
+from .plan import Plan, plan
 from .retry import unfinished
-from .state import Move, Pending, State, plan_rollback, roll_back, unsettled
+from .state import Pending, State, roll_back, unsettled
 
 if TYPE_CHECKING:
-    from .adoption import Adopted
     from .host import Host
+    from .state import Move
 
 START_S = 60.0
 """Seconds for what is returned to; it has started before."""
@@ -45,13 +46,6 @@ class Rollback:
     warnings: tuple[str, ...] = ()
 
 
-def plan(host: Host, state: State, to: str | None, deployment: str | None, *, force: bool = False) -> Move | None:
-    """What `rollback` would do; None when nothing. `deployment` limits it to that one, while it is pending."""
-    if deployment is not None and (state.pending is None or state.pending.deployment != deployment):
-        return None
-    return plan_rollback(state, to, host.layout.kept(), force=force)
-
-
 def rollback(
     host: Host,
     *,
@@ -71,45 +65,40 @@ def rollback(
         state, began_s = store.load(host.layout), host.moment().uptime_s
         cut_off = unfinished(host.layout, state)
         undone = state.pending.deployment if state.pending else cut_off["deployment"] if cut_off else NOBODY
-        if cut_off and to is None and deployment in (None, cut_off["deployment"]):
-            return _finish(host, state, cut_off, reason)
-        move = plan(host, state, to, deployment, force=force)
-        if move is None:
+        planned = plan(host, state, to, deployment, force=force)
+        if planned is None:
             if deployment and deployment != undone:
                 clear(host, deployment)
             return Rollback(changed=False, origin=state.live, target=state.live, active=host.facts().active)
-        adopted = _verified(host, move.target)
+        if planned.is_back:
+            return _finish(host, state, planned, reason)
         found = verdict or (state.pending.verdict if state.pending else {})
-        _mark(host, state, move, found)
-        _put_back(host, move, adopted)
-        saved = store.save_rollback(host.layout, roll_back(state, move, capacity_delta), prepared=to is None)
-        problem = _reload(host, state, move.target, adopted) or _start(host, move.target, adopted)
-        facts = {"from": move.origin, "to": move.target, "reason": reason, "problem": problem}
+        saved = _put_back(host, state, planned, found, capacity_delta)
+        problem = _reload(host, state, planned) or _start(host, planned)
+        facts = {"from": planned.move.origin, "to": planned.move.target, "reason": reason, "problem": problem}
         warnings = [saved, *end(host, "rolled back", undone or None, found, began_s, **facts), capacity.settle(host)]
-    return _told(move, adopted, problem, warnings)
+    return _told(planned, problem, warnings)
 
 
 def restore(host: Host) -> Move | None:
-    """At boot, before the router: put back what a pending deployment replaced. Starts nothing and asks no Redis.
+    """At boot, before the router: put back what a pending deployment replaced, or a rollback had begun to put back.
 
-    `settle` does the rest; returns what was done, None where no deployment was pending.
+    Starts nothing and asks no Redis: `settle` does the rest. Returns what was done, None where there was nothing to do.
     """
     with store.locked(host.layout):
         state = store.load(host.layout)
-        move = plan(host, state, None, None) if state.pending else None
-        if move is None:
+        begun = state.pending or unfinished(host.layout, state)
+        planned = plan(host, state) if begun else None
+        if planned is None or planned.is_back:
             return None
-        adopted = _verified(host, move.target)
-        _mark(host, state, move, state.pending.verdict if state.pending else {})
-        _put_back(host, move, adopted)
-        problem = store.save_rollback(host.layout, roll_back(state, move), prepared=True)
-        problem = _reload(host, state, move.target, adopted) or problem
-        if not _should_run(move.target, adopted):
+        problem = _put_back(host, state, planned, state.pending.verdict if state.pending else {})
+        problem = _reload(host, state, planned) or problem
+        if not planned.active:
             # This boot may be about to start it. Not waited for: it waits for us.
             host.run(("systemctl", "stop", "--no-block", host.unit), systemctl.ANSWER_S)
     if problem:
         raise ReleaseError(problem)
-    return move
+    return planned.move
 
 
 def settle(host: Host) -> Rollback | None:
@@ -133,37 +122,44 @@ def _settle(host: Host) -> Rollback | None:
             raise ReleaseError(
                 f"deployment {state.pending.deployment} is pending and was not undone at boot: router-release rollback"
             )
-        cut_off = unfinished(host.layout, state)
-        if cut_off:
-            return _finish(host, state, cut_off, "the host restarted before anybody confirmed it")
+        planned = plan(host, state) if unfinished(host.layout, state) else None
+        if planned and not planned.is_back:
+            raise ReleaseError(
+                f"the rollback of release {planned.move.origin} was not finished at boot: router-release rollback"
+            )
+        if planned:
+            was_pending = (planned.cut_off or {}).get("deployment") != NOBODY
+            missed = "anybody confirmed it" if was_pending else "the rollback was finished"
+            return _finish(host, state, planned, f"the host restarted before {missed}")
         marked = store.marked(host.layout)
         if marked is not None:
             clear(host, str(marked.get("deployment", "")))
     return None
 
 
-def _finish(host: Host, state: State, cut_off: Mapping[str, Any], reason: str) -> Rollback:
+def _finish(host: Host, state: State, planned: Plan, reason: str) -> Rollback:
     """Start what is back already unless it runs, and end the deployment."""
-    began_s, move = host.moment().uptime_s, Move(cut_off["release"], state.live)
-    adopted = _verified(host, move.target)
-    verb = "restart" if _runs(host, cut_off["release"]) else "start"
-    problem = _reload(host, state, move.target, adopted) or _start(host, move.target, adopted, verb)
+    began_s, move, cut_off = host.moment().uptime_s, planned.move, planned.cut_off or {}
+    verb = "restart" if _may_run(host, move.origin) else "start"
+    problem = _reload(host, state, planned) or _start(host, planned, verb)
     facts = {"from": move.origin, "to": move.target, "reason": reason, "problem": problem}
-    undone, found = cut_off["deployment"] or None, cut_off.get("verdict") or {}
+    undone, found = cut_off.get("deployment") or None, cut_off.get("verdict") or {}
     warnings = end(host, "rolled back", undone, found, began_s, **facts)
-    return _told(move, adopted, problem, [*warnings, capacity.settle(host)])
+    return _told(planned, problem, [*warnings, capacity.settle(host)])
 
 
-def _told(move: Move, adopted: Adopted | None, problem: str | None, warnings: list[str | None]) -> Rollback:
+def _told(planned: Plan, problem: str | None, warnings: list[str | None]) -> Rollback:
+    move = planned.move
     if problem:
         raise ReleaseError(f"rolled back to {move.target or 'nothing'}, but {problem}")
-    said = tuple(line for line in warnings if line)
-    active = _should_run(move.target, adopted)
-    return Rollback(changed=True, origin=move.origin, target=move.target, active=active, warnings=said)
+    said = (*planned.warnings, *(line for line in warnings if line))
+    return Rollback(changed=True, origin=move.origin, target=move.target, active=planned.active, warnings=said)
 
 
-def _runs(host: Host, release: str) -> bool:
-    """Whether the unit's main process is one of this release."""
+def _may_run(host: Host, release: str | None) -> bool:
+    """Whether the unit's main process is one of this release; of what is none of ours nobody can tell."""
+    if release is None or is_legacy(release):
+        return True
     try:
         command = host.layout.at(f"/proc/{host.facts().main_pid}/cmdline").read_bytes()
     except OSError:
@@ -171,35 +167,26 @@ def _runs(host: Host, release: str) -> bool:
     return f"{host.layout.host_path(host.layout.release(release))}/".encode() in command
 
 
-def _should_run(target: str | None, adopted: Adopted | None) -> bool:
-    return target is not None and (adopted is None or adopted.active)
+def _put_back(host: Host, state: State, planned: Plan, found: Mapping[str, Any], capacity_delta: int = 0) -> str | None:
+    """Bring files and state to what is returned to; returns a warning where the state could not be written."""
+    move, owed = planned.move, (planned.cut_off or {}).get("capacity_delta", capacity_delta)
+    for name, why in planned.passed_over:
+        store.record(host, "passed over", to=name, reason=why)
+    _mark(host, state, move, found, owed)
+    _install(host, planned)
+    return store.save_rollback(host.layout, roll_back(state, move, owed))
 
 
-def _verified(host: Host, target: str | None) -> Adopted | None:
-    """Nothing is touched before what we return to has proved to be what was stored."""
-    if target is None:
-        return None
-    if is_legacy(target):
-        return adoption.read(host.layout, target)
-    differences = manifest.verify(host.layout.release(target))
-    if differences:
-        more = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
-        raise ReleaseError(
-            f"release {target} is not what was staged ({differences[0]}{more}): choose another with --to"
-        )
-    return None
-
-
-def _mark(host: Host, state: State, move: Move, found: Mapping[str, Any]) -> None:
+def _mark(host: Host, state: State, move: Move, found: Mapping[str, Any], owed: int) -> None:
     """Let whoever comes next, a boot too, know what is being undone, in case that does not come to its end."""
-    pending = state.pending or Pending(NOBODY, move.origin or "", move.target, host.timestamp())
+    pending = state.pending or Pending(NOBODY, move.origin or "", move.target, host.timestamp(), owed)
     # On a full disk the mark of the activation stands.
     with contextlib.suppress(OSError):
         store.mark(host.layout, replace(pending, verdict=found))
 
 
-def _put_back(host: Host, move: Move, adopted: Adopted | None) -> None:
-    layout = host.layout
+def _install(host: Host, planned: Plan) -> None:
+    layout, move, adopted = host.layout, planned.move, planned.adopted
     if adopted:
         files.restore(host, adopted)
         _point(host, adopted.current)
@@ -225,28 +212,28 @@ def _point(host: Host, target: str | None) -> None:
         durable.remove(host.layout.current)
 
 
-def _reload(host: Host, state: State, target: str | None, adopted: Adopted | None) -> str | None:
+def _reload(host: Host, state: State, planned: Plan) -> str | None:
     """Bring systemd to what the files say; returns what is wrong with it, or None. `state` tells what is enabled."""
     try:
         host.systemctl("daemon-reload")
-        if target and adopted is None:
+        if planned.move.target and planned.adopted is None:
             files.enable(host, state)
     except ReleaseError as error:
         return str(error)
     return None
 
 
-def _start(host: Host, target: str | None, adopted: Adopted | None, verb: str = "restart") -> str | None:
+def _start(host: Host, planned: Plan, verb: str = "restart") -> str | None:
     """Have running what should, and nothing else; returns what is wrong with it, or None."""
     since_s = host.now()
     # Fails for a unit that never failed or is not there: then there is nothing to reset.
     host.run(("systemctl", "reset-failed", host.unit), systemctl.ANSWER_S)
-    if target is None:
+    if planned.move.target is None:
         # Its file is gone already; systemd still knows what runs.
         if host.facts().main_pid:
             host.run(("systemctl", "stop", host.unit), STOP_S)
         return f"{host.unit} still runs" if host.facts().main_pid else None
-    if not _should_run(target, adopted):
+    if not planned.active:
         done = host.run(("systemctl", "stop", host.unit), STOP_S)
         return None if done.code == 0 else f"{host.unit} could not be stopped: {systemctl.one_line(done.err)}"
     done = host.run(("systemctl", verb, host.unit), START_S + STOP_S)

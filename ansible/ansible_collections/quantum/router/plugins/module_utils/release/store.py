@@ -53,14 +53,16 @@ def prepare_rollback(layout: Layout, state: State) -> None:
     durable.write(layout.state_dir / "state.rollback.json", _encoded(state))
 
 
-def save_rollback(layout: Layout, state: State, *, prepared: bool) -> str | None:
+def save_rollback(layout: Layout, state: State) -> str | None:
     """Save the state after a rollback, or use the prepared one; returns a warning, never raises for the disk."""
     try:
         save(layout, state)
     except OSError as error:
-        if prepared:
-            with contextlib.suppress(OSError):
-                (layout.state_dir / "state.rollback.json").replace(layout.state_dir / "state.json")
+        prepared = layout.state_dir / "state.rollback.json"
+        with contextlib.suppress(OSError, ValueError):
+            # It may be that of another rollback: what it would return to tells.
+            if from_document(json.loads(prepared.read_bytes())).known_good == state.known_good:
+                prepared.replace(layout.state_dir / "state.json")
                 return f"state.json could not be written ({error.strerror}): the prepared one is used"
         return f"state.json could not be written ({error.strerror}): make room and run the rollback again"
     return None
