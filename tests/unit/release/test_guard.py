@@ -417,9 +417,10 @@ def test_boot_units_look_for_the_mark_and_order_themselves(host: Host) -> None:
     units = boot.units(host)
     restoring, settling = units[boot.RESTORE], units[boot.SETTLE]
     for text, command in ((restoring, "restore"), (settling, "settle")):
-        assert "ConditionPathExists=/var/lib/quantum-router/pending.json\n" in text
+        assert "ConditionPathExists=|/var/lib/quantum-router/pending.json\n" in text
         assert f"ExecStart=/usr/local/sbin/router-release {command}\n" in text
         assert "TimeoutStartSec=" in text
+    assert "ConditionPathExistsGlob=|/opt/quantum-router/releases/.*.aside\n" in restoring
     assert f"Before={UNIT}\n" in restoring
     assert f"After={boot.RESTORE} " in settling
     assert UNIT not in settling

@@ -3,13 +3,23 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from ansible_collections.quantum.router.plugins.module_utils.release import identity, manifest, staging
+from ansible_collections.quantum.router.plugins.module_utils.release import (
+    cli,
+    durable,
+    identity,
+    manifest,
+    rebuild,
+    staging,
+)
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import Completed
 
@@ -139,6 +149,97 @@ def test_failed_build_leaves_nothing_of_itself(host: Host, builder: Builder, inp
     with pytest.raises(ReleaseError):
         staging.stage_release(replace(host, run=builder), *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
     assert [] == list(host.layout.releases.iterdir())
+
+
+@pytest.mark.parametrize("stage", ["folder", "pip"])
+def test_failed_build_leaves_what_runs(
+    host: Host, builder: Builder, inputs: tuple[str, Path, Path], monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """What is live comes back to its place though its manifest is gone, and where not even a folder can be made."""
+    host = replace(host, run=builder)
+    staging.stage_release(host, *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
+    tree = host.layout.release(inputs[0])
+    durable.link(host.layout.current, f"releases/{inputs[0]}")
+    (tree / "manifest.json").unlink()
+
+    def _full(path: Path, *arguments: Any, **more: Any) -> None:
+        if path == tree:
+            raise OSError(28, "No space left on device")
+        mkdir(path, *arguments, **more)
+
+    mkdir = Path.mkdir
+    builder.breaks = True
+    if stage == "folder":
+        monkeypatch.setattr(Path, "mkdir", _full)
+    with pytest.raises(OSError if stage == "folder" else ReleaseError):
+        staging.stage_release(host, *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
+    assert (tree / "venv" / "lib" / "router.py").is_file()
+    assert [tree] == list(tree.parent.iterdir())
+
+
+def killed_while_it_builds(host: Host, builder: Builder, inputs: tuple[str, Path, Path], step: str) -> None:
+    """Build in a process of its own, which is killed at that step."""
+
+    def _killed(argv: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None) -> Completed:
+        if step in argv:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return builder(argv, timeout_s, environment)
+
+    child = os.fork()
+    if child == 0:
+        staging.stage_release(replace(host, run=_killed), *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
+        os._exit(0)
+    assert signal.SIGKILL == os.WTERMSIG(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("command", ["restore", "rollback", "prune"])
+@pytest.mark.parametrize("step", ["venv", "compileall"])
+def test_release_comes_back_after_a_build_that_was_cut_off(
+    host: Host,
+    builder: Builder,
+    inputs: tuple[str, Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    step: str,
+) -> None:
+    """The damaged release, which may be the live one, is back before the router starts at boot, or at any command."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("signal.signal", lambda *_arguments: None)
+    staging.stage_release(replace(host, run=builder), *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
+    tree = host.layout.release(inputs[0])
+    (tree / "unit").write_text("changed")
+    killed_while_it_builds(host, builder, inputs, step)
+    assert not manifest.complete(tree)
+    cli.main([command], host)
+    assert "changed" == (tree / "unit").read_text()
+    assert [tree] == list(tree.parent.iterdir())
+
+
+def test_build_that_goes_on_is_left_alone(host: Host, builder: Builder, inputs: tuple[str, Path, Path]) -> None:
+    """A command beside a build takes nothing away from it, and does not wait for it."""
+
+    def _beside(argv: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None) -> Completed:
+        rebuild.bring_back(host.layout)
+        return builder(argv, timeout_s, environment)
+
+    staging.stage_release(replace(host, run=builder), *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
+    tree = host.layout.release(inputs[0])
+    (tree / "unit").write_text("changed")
+    assert staging.stage_release(replace(host, run=_beside), *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
+    assert [] == manifest.verify(tree)
+    assert [tree] == list(tree.parent.iterdir())
+
+
+def test_new_release_stays_where_the_old_one_was_left_behind(
+    host: Host, builder: Builder, inputs: tuple[str, Path, Path]
+) -> None:
+    """Killed when all was built, a staging leaves the old files beside the new release: they go."""
+    staging.stage_release(replace(host, run=builder), *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
+    tree = host.layout.release(inputs[0])
+    shutil.copytree(tree, tree.with_name(f".{tree.name}.aside"))
+    rebuild.bring_back(host.layout)
+    assert [] == manifest.verify(tree)
+    assert [tree] == list(tree.parent.iterdir())
 
 
 def test_source_that_does_not_compile_is_named(host: Host, builder: Builder, inputs: tuple[str, Path, Path]) -> None:

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two units that undo, at the next boot, a deployment that was pending when the host went down.
 
-One before the router, which puts files back and starts nothing: a unit that the router waits for and that waits for the
-router would wait for ever. One after that, which starts the router itself, waits for so long and no longer, and tells.
-Both do nothing where no deployment was pending.
+One before the router, which puts files back, those of a release whose build was cut off too, and starts nothing: a unit
+that the router waits for and that waits for the router would wait for ever. One after that, which starts the router
+itself, waits for so long and no longer, and tells.
+Both do nothing where nothing was under way.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import durable
+from .rebuild import ASIDES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +27,8 @@ _TEXT = """\
 # Managed by quantum.router.
 [Unit]
 Description={description}
-ConditionPathExists={marker}
-{order}
+ConditionPathExists=|{marker}
+{more}
 
 [Service]
 Type=oneshot
@@ -41,11 +43,12 @@ WantedBy=multi-user.target
 def units(host: Host) -> dict[str, str]:
     """Name and text of the two units."""
     tool, marker = host.layout.host_path(host.layout.tool), host.layout.host_path(host.layout.marker)
+    releases = host.layout.host_path(host.layout.releases)
     redis = "redis-server.service redis.service valkey-server.service"
     return {
         RESTORE: _TEXT.format(
             description="Put back the files from before a deployment of the quantum router that was not confirmed",
-            order=f"Before={host.unit}",
+            more=f"ConditionPathExistsGlob=|{releases}/{ASIDES}\nBefore={host.unit}",
             command="restore",
             timeout_s=60,
             tool=tool,
@@ -53,7 +56,7 @@ def units(host: Host) -> dict[str, str]:
         ),
         SETTLE: _TEXT.format(
             description="End a deployment of the quantum router that was not confirmed before the host went down",
-            order=f"After={RESTORE} {redis}",
+            more=f"After={RESTORE} {redis}",
             command="settle",
             timeout_s=300,
             tool=tool,

@@ -12,7 +12,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Mapping, NoReturn, Sequence
 
-from . import capacity, retry, store
+from . import capacity, rebuild, retry, store
 from .commands import COMMANDS, warn
 from .errors import ReleaseError, UsageError
 from .host import Host
@@ -80,6 +80,8 @@ def _dispatch(options: argparse.Namespace, host: Host) -> int:
     host = replace(host, unit=state.unit or host.unit)
     if options.command not in _READ_ONLY and os.geteuid() != 0:
         raise ReleaseError(f"{options.command} needs root: run it with sudo")
+    if options.command not in _READ_ONLY:
+        warn(rebuild.bring_back(host.layout))
     if options.command not in _SETTLE_THEMSELVES:
         warn(_settle(host, state))
     work = COMMANDS[options.command][0]

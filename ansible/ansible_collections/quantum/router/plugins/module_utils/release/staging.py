@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING
 
 from . import durable, identity, manifest, store
 from .errors import ReleaseError
 from .layout import PLACEHOLDER
+from .rebuild import bring_back, rebuilt
 from .systemctl import one_line
 
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ def stage_release(
         raise ReleaseError(
             f"release {release} was announced, but these files make {found}: copy them to the host again"
         )
+    bring_back(host.layout)
     if not needs_release(host, release):
         return False
     tree = host.layout.release(release)
-    with store.locked(host.layout, name=store.BUILD), _rebuilt(tree):
+    with rebuilt(host.layout, tree):
         _build_venv(host, tree / "venv", wheel, wheelhouse)
         durable.write(tree / "unit", unit_text.replace(PLACEHOLDER, release).encode(), 0o644)
         durable.write(tree / "environment", environment_text.replace(PLACEHOLDER, release).encode(), 0o640)
@@ -67,41 +68,13 @@ def stage_deployer(host: Host, wheel: Path, wheelhouse: Path) -> bool:
     venv = deployer_venv(host, wheel, wheelhouse)
     if not manifest.verify(venv.parent):
         return False
-    with store.locked(host.layout, name=store.BUILD), _rebuilt(venv.parent):
+    with rebuilt(host.layout, venv.parent):
         _build_venv(host, venv, wheel, wheelhouse)
         manifest.write(venv.parent, {"deployer": venv.parent.name})
     for old in host.layout.deployers_built()[:-KEEP_DEPLOYERS]:
         shutil.rmtree(old)
     store.record(host, "deployer", to=venv.parent.name)
     return True
-
-
-@contextlib.contextmanager
-def _rebuilt(tree: Path) -> Iterator[None]:
-    """An empty directory at `tree`; if the build fails it goes, and what stood there whole, maybe live, comes back."""
-    aside = tree.with_name(f".{tree.name}.aside")
-    if manifest.complete(tree):
-        _discard(aside)
-        tree.rename(aside)
-    _discard(tree)
-    tree.mkdir(mode=0o755, parents=True)
-    for folder in (tree, tree.parent, tree.parent.parent):
-        # A strict umask of root must not lock the service out of its own code.
-        folder.chmod(0o755)
-    try:
-        yield
-    except BaseException:
-        _discard(tree)
-        if aside.exists():
-            aside.rename(tree)
-        raise
-    durable.sync_directory(tree.parent)
-    _discard(aside)
-
-
-def _discard(tree: Path) -> None:
-    if tree.exists():
-        shutil.rmtree(tree)
 
 
 def _build_venv(host: Host, venv: Path, wheel: Path, wheelhouse: Path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MODULES = (
     *("activation", "adoption", "boot", "capacity", "cli", "commands", "confirmation", "drift", "durable", "ending"),
     *("errors", "files", "guard", "history", "host", "layout", "lock", "login", "manifest", "plan"),
-    *("retry", "rollback", "state", "store", "systemctl"),
+    *("rebuild", "retry", "rollback", "state", "store", "systemctl"),
 )
 """What the command needs; Ansible sends no more than this to a host."""
 
