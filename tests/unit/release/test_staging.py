@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import shutil
 import signal
@@ -213,6 +215,31 @@ def test_release_comes_back_after_a_build_that_was_cut_off(
     cli.main([command], host)
     assert "changed" == (tree / "unit").read_text()
     assert [tree] == list(tree.parent.iterdir())
+
+
+def test_release_comes_back_before_a_task_looks_at_it(
+    host: Host,
+    builder: Builder,
+    inputs: tuple[str, Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever a playbook asks of the host next finds the release in its place; check mode changes nothing."""
+    staging.stage_release(replace(host, run=builder), *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
+    tree = host.layout.release(inputs[0])
+    (tree / "unit").write_text("changed")
+    killed_while_it_builds(host, builder, inputs, "compileall")
+    basic = importlib.import_module("ansible.module_utils.basic")
+    module = importlib.import_module("ansible_collections.quantum.router.plugins.modules.router_release")
+    monkeypatch.setattr(module, "Host", lambda unit: replace(host, unit=unit))
+    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+    for check_mode in (True, False):
+        asked = {"state": "unlocked", "deployment": "d1", "_ansible_check_mode": check_mode}
+        monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": asked}).encode())
+        with pytest.raises(SystemExit):
+            module.main()
+        assert check_mode != manifest.complete(tree)
+        assert "failed" not in json.loads(capsys.readouterr().out)
 
 
 def test_build_that_goes_on_is_left_alone(host: Host, builder: Builder, inputs: tuple[str, Path, Path]) -> None:

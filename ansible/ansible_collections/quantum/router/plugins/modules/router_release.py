@@ -222,6 +222,7 @@ from ansible_collections.quantum.router.plugins.module_utils.release import (
     history,
     lock,
     manifest,
+    rebuild,
     rollback,
     staging,
     store,
@@ -475,6 +476,8 @@ def main() -> None:
     if module.params["who"]:
         host = replace(host, who=module.params["who"])
     try:
+        if not module.check_mode and (warning := rebuild.bring_back(host.layout)):
+            module.warn(warning)
         result = _TRANSITIONS[module.params["state"]](module, host)
     except ReleaseError as error:
         module.fail_json(msg=str(error))

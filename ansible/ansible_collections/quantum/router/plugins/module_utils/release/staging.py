@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from . import durable, identity, manifest, store
 from .errors import ReleaseError
 from .layout import PLACEHOLDER
-from .rebuild import bring_back, rebuilt
+from .rebuild import rebuilt
 from .systemctl import one_line
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def stage_release(
         raise ReleaseError(
             f"release {release} was announced, but these files make {found}: copy them to the host again"
         )
-    bring_back(host.layout)
     if not needs_release(host, release):
         return False
     tree = host.layout.release(release)
