@@ -98,7 +98,7 @@ def test_rollback_lands_where_it_was_planned(state: State, to: str | None, *, fo
     after = roll_back(state, move)
     assert move.target == after.live
     assert after.pending is None
-    assert move.origin not in after.known_good
+    assert move.origin not in after.known_good or is_legacy(move.origin)
     assert move.target not in after.bad
     assert move.target not in after.withdrawn
 
@@ -212,6 +212,13 @@ def test_held_deployment_keeps_what_was_found() -> None:
     assert {"verdict": "inconclusive"} == state.pending.verdict
     with pytest.raises(ReleaseError, match="d2 is not the pending one"):
         hold(state, "d2", {})
+
+
+def test_the_way_back_to_an_adopted_unit_is_never_lost() -> None:
+    """From the router from before to a release by its name: the next rollback returns to that router again."""
+    there = roll_back(State(known_good=(LEGACY,), withdrawn=(A,)), Move(LEGACY, A))
+    assert (LEGACY, A) == there.known_good
+    assert Move(A, LEGACY) == plan_rollback(there, None, EVERY)
 
 
 def test_lost_state_can_be_told_what_to_return_to() -> None:

@@ -156,8 +156,11 @@ def plan_rollback(state: State, to: str | None, kept: Collection[str], *, force:
 
 
 def roll_back(state: State, move: Move, capacity_delta: int = 0) -> State:
-    """The state after a rollback: what was left is bad (pending) or withdrawn (confirmed), what it forced is owed."""
-    good = _without(state.known_good, move.origin)
+    """The state after a rollback: what was left is bad (pending) or withdrawn (confirmed), what it forced is owed.
+
+    An adopted unit that is left for a release outside the list stays known good, for the next rollback to return to.
+    """
+    good = state.known_good if move.origin and is_legacy(move.origin) else _without(state.known_good, move.origin)
     # Without a target the host is as before the first release; a target outside the list goes to its head.
     if move.target is None:
         keep: tuple[str, ...] = ()
@@ -168,7 +171,7 @@ def roll_back(state: State, move: Move, capacity_delta: int = 0) -> State:
     withdrawn = [name for name in left if name not in failed and not is_legacy(name)]
     owed = {name: state.forced.get(name, 0) for name in left}
     if move.origin:
-        owed[move.origin] += capacity_delta + (state.pending.capacity_delta if state.pending else 0)
+        owed[move.origin] = owed.get(move.origin, 0) + capacity_delta + (state.pending.capacity_delta if state.pending else 0)
     total = {name: state.owed.get(name, 0) + owed.get(name, 0) for name in {**state.owed, **owed}}
     return replace(
         state,
