@@ -171,7 +171,8 @@ def roll_back(state: State, move: Move, capacity_delta: int = 0) -> State:
     withdrawn = [name for name in left if name not in failed and not is_legacy(name)]
     owed = {name: state.forced.get(name, 0) for name in left}
     if move.origin:
-        owed[move.origin] = owed.get(move.origin, 0) + capacity_delta + (state.pending.capacity_delta if state.pending else 0)
+        undone = state.pending.capacity_delta if state.pending else 0
+        owed[move.origin] = owed.get(move.origin, 0) + capacity_delta + undone
     total = {name: state.owed.get(name, 0) + owed.get(name, 0) for name in {**state.owed, **owed}}
     return replace(
         state,
