@@ -118,7 +118,11 @@ class Desk:
     @property
     def digests(self) -> dict[str, list[str]]:
         """The SHA-256 of each user's passwords, as Redis has them."""
-        client: Any = self.server.client
+        return self.digests_at(self.server)
+
+    def digests_at(self, server: RedisServer) -> dict[str, list[str]]:
+        """The same of another server."""
+        client: Any = server.client
         return {name: client.acl_getuser(name)["passwords"] for name in self.passwords}
 
     def journal(self) -> list[dict[str, Any]]:
@@ -132,15 +136,28 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@pytest.fixture
-def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def with_users(folder: Path) -> RedisServer:
     """A server with a file of users, and an administrator in it."""
-    folder = tmp_path_factory.mktemp("redis")
     (folder / "users.acl").write_text(
         f"user boss on #{sha256('adm1n-s3cret')} ~* &* +@all\nuser default on nopass ~* &* +@all\n"
     )
     server = RedisServer(folder, "--aclfile", str(folder / "users.acl"))
     server.start()
+    return server
+
+
+@pytest.fixture
+def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Such a server."""
+    server = with_users(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Another one, that may take the place of the first."""
+    server = with_users(tmp_path_factory.mktemp("second"))
     yield server
     server.stop()
 
@@ -317,43 +334,88 @@ def test_a_router_that_does_not_come_back_gets_the_old_password_again(desk: Desk
     assert ("secret not rotated", "desk", "ann") == tuple(desk.journal()[-1][key] for key in ("action", "user", "who"))
 
 
-@pytest.mark.parametrize("step", ["ACL SETUSER desk #", "ACL SAVE", "systemctl restart", "ACL SETUSER desk !"])
-def test_an_exchange_that_was_cut_off_is_ended_by_the_next(
-    desk: Desk, market: Market, monkeypatch: pytest.MonkeyPatch, step: str
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("step", "nth"),
+    [
+        ("ACL SETUSER desk #", 1),
+        ("ACL SETUSER desk #", 2),
+        ("ACL SAVE", 1),
+        ("ACL SAVE", 2),
+        ("systemctl restart", 1),
+        ("ACL SETUSER desk !", 1),
+        ("ACL SETUSER desk !", 2),
+        ("ACL SAVE", 3),
+        ("ACL SAVE", 4),
+    ],
+)
+def test_an_exchange_that_was_cut_off_is_ended_by_the_next(  # noqa: PLR0913
+    desk: Desk, second: RedisServer, market: Market, monkeypatch: pytest.MonkeyPatch, step: str, nth: int, moment: str
 ) -> None:
-    """Wherever the host dies, the router's password is one that Redis takes, and rotating again leaves one password."""
+    """Wherever the host dies, the router's password is one that Redis takes, and rotating again leaves one password.
+
+    There are two servers, as with sentinels: each command goes to one after the other.
+    """
+    desk.admin = secret.Admin((*desk.admin.urls, f"unix://boss@{second.socket}"), desk.admin.password)
     desk.make()
     desk.start()
+    seen = 0
 
     class CutError(BaseException):
         """The power goes."""
 
-    def cut(words: str) -> None:
-        if words.startswith(step):
-            monkeypatch.undo()
-            raise CutError
+    def cut(words: str, done: Callable[[], Any]) -> Any:
+        nonlocal seen
+        seen += words.startswith(step)
+        if not words.startswith(step) or seen != nth:
+            return done()
+        monkeypatch.undo()
+        if moment == "after":
+            done()
+        raise CutError
 
     ask, systemctl = Link.ask, desk.systemctl
-
-    def asked(link: Link, *words: str) -> Any:
-        cut(" ".join(words))
-        return ask(link, *words)
-
-    def told(verb: str) -> Completed:
-        cut(f"systemctl {verb}")
-        return systemctl(verb)
-
-    monkeypatch.setattr(Link, "ask", asked)
-    monkeypatch.setattr(desk, "systemctl", told)
+    monkeypatch.setattr(Link, "ask", lambda link, *words: cut(" ".join(words), lambda: ask(link, *words)))
+    monkeypatch.setattr(desk, "systemctl", lambda verb: cut(f"systemctl {verb}", lambda: systemctl(verb)))
     with pytest.raises(CutError):
         desk.rotate()
-    assert sha256(desk.passwords["desk"]) in desk.digests["desk"]
+    assert all(sha256(desk.passwords["desk"]) in digests["desk"] for digests in (desk.digests, desk.digests_at(second)))
     if any(path.name.endswith((".old", ".new")) for path in desk.layout.password.parent.iterdir()):
         with pytest.raises(ReleaseError, match="the password of desk is half exchanged: make rotate-secret ends that"):
             desk.make()
     desk.rotate()
-    assert {name: [sha256(password)] for name, password in desk.passwords.items()} == desk.digests
+    now = {name: [sha256(password)] for name, password in desk.passwords.items()}
+    assert now == desk.digests == desk.digests_at(second)
     assert 2 == len(list(desk.layout.password.parent.iterdir()))
+    market.signal()
+    market.audit()
+
+
+def test_the_old_password_works_again_though_redis_had_forgotten_it(
+    desk: Desk, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exchange is cut off at its end, and the router does not start with the new password when it is ended."""
+    desk.make()
+    desk.start()
+    passwords = desk.passwords
+    ask = Link.ask
+
+    def full(link: Link, *words: str) -> Any:
+        if words == ("ACL", "SAVE") and [sha256(desk.passwords["desk"])] == desk.digests["desk"] != [old]:
+            raise ReleaseError("Redis at x: ERR There was an error trying to save the ACLs")
+        return ask(link, *words)
+
+    old = sha256(passwords["desk"])
+    monkeypatch.setattr(Link, "ask", full)
+    with pytest.raises(ReleaseError, match="trying to save the ACLs; the new password is used"):
+        desk.rotate()
+    monkeypatch.undo()
+    assert old not in desk.digests["desk"]
+    desk.refuses_to_start = 1
+    with pytest.raises(ReleaseError, match=f"{UNIT} did not start .*; the old password is back$"):
+        desk.rotate()
+    assert passwords == desk.passwords
+    assert [old] == desk.digests["desk"]
     market.signal()
     market.audit()
 

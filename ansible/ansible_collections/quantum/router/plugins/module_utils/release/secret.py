@@ -139,9 +139,7 @@ def _exchange(host: Host, admin: Admin, links: list[Link], account: Account) -> 
     if problem:
         raise ReleaseError(f"{problem}; {_go_back(host, links, account)}")
     try:
-        for link in links:
-            link.ask("ACL", "SETUSER", account.name, f"!{_digest(account.old)}")
-            _keep(link)
+        _forget(links, account.name, _digest(account.old))
     except ReleaseError as error:
         raise ReleaseError(f"{error}; the new password is used and the old one still works: rotate again") from None
     durable.remove(account.old)
@@ -164,14 +162,12 @@ def _begin(links: list[Link], account: Account) -> None:
             )
     digest = _digest(account.fresh)
     try:
-        for link in links:
-            link.ask("ACL", "SETUSER", account.name, f"#{digest}")
-            _keep(link)
+        _learn(links, account.name, digest)
     except ReleaseError:
         # Nothing uses it yet. Where it stays known, nobody knows it any more.
         for link in links:
             with contextlib.suppress(ReleaseError):
-                link.ask("ACL", "SETUSER", account.name, f"!{digest}")
+                _forget([link], account.name, digest)
         durable.remove(account.fresh)
         raise
     if not account.old.exists():
@@ -214,15 +210,16 @@ def _uses_password(host: Host) -> bool:
 def _go_back(host: Host, links: list[Link], account: Account) -> str:
     """Use the old password again and forget the new one; returns how that went."""
     digest = _digest(account.password)
+    # One that was cut off at its end has been forgotten here or there already.
+    with contextlib.suppress(ReleaseError):
+        _learn(links, account.name, _digest(account.old))
     account.old.replace(account.password)
     durable.sync_directory(account.password.parent)
     problem = _restarted(host) if account.role == "service" else None
     if problem:
         return f"the old password is back, but {problem}"
     try:
-        for link in links:
-            link.ask("ACL", "SETUSER", account.name, f"!{digest}")
-            _keep(link)
+        _forget(links, account.name, digest)
     except ReleaseError as error:
         return f"the old password is back; the new one, which nobody has, could not be taken from Redis ({error})"
     return "the old password is back"
@@ -250,6 +247,22 @@ def _find(link: Link, name: str) -> acl.User | None:
     prefix = f"user {name} "
     lines = [line for line in link.ask("ACL", "LIST") if line.startswith(prefix)]
     return acl.parse(lines[0][len(prefix) :]) if lines else None
+
+
+def _learn(links: list[Link], name: str, digest: str) -> None:
+    """Let a password in, whatever others do."""
+    for link in links:
+        link.ask("ACL", "SETUSER", name, f"#{digest}")
+        _keep(link)
+
+
+def _forget(links: list[Link], name: str, digest: str) -> None:
+    """Let a password in no more, where an attempt before has not come that far: Redis refuses to forget one twice."""
+    for link in links:
+        user = _find(link, name)
+        if user and digest in user.digests:
+            link.ask("ACL", "SETUSER", name, f"!{digest}")
+        _keep(link)
 
 
 def _keep(link: Link) -> None:
