@@ -17,7 +17,7 @@ import redis
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "ansible"))
 
-from ansible_collections.quantum.router.plugins.module_utils.release import lock, secret, store
+from ansible_collections.quantum.router.plugins.module_utils.release import lock, login, secret, store
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT, Layout
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Market, RouterProcess
 
 RELEASE = "1.0.0-aaaaaaaaaaaa"
+SECRETS = "/etc/quantum-router/0123456789abcdef"
 
 
 class Desk:
@@ -40,9 +41,9 @@ class Desk:
 
     def __init__(self, root: Path, server: RedisServer, start_router: Callable[..., RouterProcess]) -> None:
         self.server = server
-        self.url = f"unix://desk@{server.socket}"
         self.admin = secret.Admin((f"unix://boss@{server.socket}",), "adm1n-s3cret")
         self.layout = Layout(root)
+        self.login = login.Login(f"unix://desk@{server.socket}", self.layout.at(SECRETS))
         self.host = Host(layout=self.layout, run=self.run, who="ann")
         self.router: RouterProcess | None = None
         self.starts = 0
@@ -53,11 +54,20 @@ class Desk:
         (deployer / "venv" / "bin").mkdir(parents=True)
         (deployer / "manifest.json").write_text("{}")
         (deployer / "venv" / "bin" / "python").symlink_to(sys.executable)
-        tree = self.layout.release(RELEASE)
+        self.release(RELEASE, self.login)
+        self.login.secrets.mkdir(parents=True)
+
+    def release(self, name: str, logs_in: login.Login) -> None:
+        """Have a release live that logs in like that."""
+        tree = self.layout.release(name)
         tree.mkdir(parents=True)
-        (tree / "environment").write_text(f"ROUTER_REDIS_URL={self.url}\nROUTER_REDIS_PASSWORD_FILE=redis-password\n")
-        self.layout.current.symlink_to(f"releases/{RELEASE}")
-        self.layout.password.parent.mkdir(parents=True)
+        (tree / "environment").write_text(
+            f"ROUTER_REDIS_URL={logs_in.url}\nROUTER_REDIS_PASSWORD_FILE=redis-password\n"
+        )
+        secrets = self.layout.host_path(logs_in.secrets)
+        (tree / "unit").write_text(f"[Service]\nLoadCredential=redis-password:{secrets}/redis-password\n")
+        self.layout.current.unlink(missing_ok=True)
+        self.layout.current.symlink_to(f"releases/{name}")
 
     def run(self, argv: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None) -> Completed:
         """What the host would run: systemctl on our process, everything else for real."""
@@ -93,9 +103,9 @@ class Desk:
         self.starts += 1
         credentials = self.layout.root / f"credentials-{self.starts}"
         credentials.mkdir()
-        (credentials / "redis-password").write_bytes(self.layout.password.read_bytes())
+        (credentials / "redis-password").write_bytes((self.login.secrets / "redis-password").read_bytes())
         self.router = self._start_router(
-            url=self.url,
+            url=self.login.url,
             CREDENTIALS_DIRECTORY=str(credentials),
             ROUTER_REDIS_PASSWORD_FILE="redis-password",
             ROUTER_SIGNAL_MAX_AGE_SEC="60",  # however slow the machine, an exchange makes none stale
@@ -104,16 +114,16 @@ class Desk:
 
     def make(self, **settings: str) -> list[str]:
         """Make the users."""
-        return secret.make(self.host, self.admin, self.url, {**FAST, **settings})
+        return secret.make(self.host, self.admin, self.login, {**FAST, **settings})
 
     def rotate(self) -> list[str]:
         """Exchange the passwords."""
-        return secret.rotate(self.host, self.admin, self.url)
+        return secret.rotate(self.host, self.admin, self.login)
 
     @property
     def passwords(self) -> dict[str, str]:
         """The password of each user, as it lies on the host."""
-        return {each.name: each.password.read_text() for each in secret.accounts(self.host, self.url)}
+        return {each.name: each.password.read_text() for each in login.accounts(self.login)}
 
     @property
     def digests(self) -> dict[str, list[str]]:
@@ -177,7 +187,7 @@ def desk(tmp_path: Path, redis_server: RedisServer, start_router: Callable[..., 
 def test_the_users_are_made_once_with_their_rights(desk: Desk) -> None:
     """Both users log in with passwords that only root reads; the same again changes nothing."""
     assert ["desk made at", "desk-deployment made at"] == [line.rpartition(" ")[0] for line in desk.make()]
-    paths = [account.password for account in secret.accounts(desk.host, desk.url)]
+    paths = [account.password for account in login.accounts(desk.login)]
     assert [0o600, 0o600] == [path.stat().st_mode & 0o777 for path in paths]
     assert {name: [sha256(password)] for name, password in desk.passwords.items()} == desk.digests
     assert 2 == len(set(desk.passwords.values()))
@@ -195,9 +205,9 @@ def test_check_mode_says_it_and_makes_nothing(desk: Desk) -> None:
     """Before, while rights are missing, and after: what it predicts is what is done, and nothing is written."""
 
     def check(**settings: str) -> list[str]:
-        listed, files = desk.server.client.acl_list(), sorted(desk.layout.password.parent.iterdir())
-        found = secret.make(desk.host, desk.admin, desk.url, {**FAST, **settings}, check=True)
-        assert (listed, files) == (desk.server.client.acl_list(), sorted(desk.layout.password.parent.iterdir()))
+        listed, files = desk.server.client.acl_list(), sorted(desk.login.secrets.iterdir())
+        found = secret.make(desk.host, desk.admin, desk.login, {**FAST, **settings}, check=True)
+        assert (listed, files) == (desk.server.client.acl_list(), sorted(desk.login.secrets.iterdir()))
         return found
 
     assert check() == desk.make()
@@ -273,7 +283,7 @@ def test_somebody_else_s_user_is_left_alone(desk: Desk) -> None:
     with pytest.raises(ReleaseError, match=r"the user desk at .* has a password that this host does not have"):
         desk.make()
     assert listed == desk.server.client.acl_list()
-    assert not desk.layout.password.exists()
+    assert [] == list(desk.login.secrets.iterdir())
 
 
 def test_a_wrong_administrator_is_one_line_without_the_password(desk: Desk) -> None:
@@ -313,9 +323,7 @@ def test_no_signal_is_lost_while_passwords_are_exchanged(desk: Desk, market: Mar
     assert 4 == desk.starts
     assert {name: [sha256(password)] for name, password in desk.passwords.items()} == desk.digests
     assert not set(old.values()) & set(desk.passwords.values())
-    assert ["desk-deployment.password", "redis-password"] == sorted(
-        path.name for path in desk.layout.password.parent.iterdir()
-    )
+    assert ["desk-deployment.password", "redis-password"] == sorted(path.name for path in desk.login.secrets.iterdir())
     assert 6 == [line["action"] for line in desk.journal()].count("secret rotated")
 
 
@@ -328,7 +336,7 @@ def test_a_router_that_does_not_come_back_gets_the_old_password_again(desk: Desk
     with pytest.raises(ReleaseError, match=f"{UNIT} did not start .*WRONGPASS; the old password is back$"):
         desk.rotate()
     assert (passwords, digests) == (desk.passwords, desk.digests)
-    assert 2 == len(list(desk.layout.password.parent.iterdir()))
+    assert 2 == len(list(desk.login.secrets.iterdir()))
     market.signal()
     market.audit()
     assert ("secret not rotated", "desk", "ann") == tuple(desk.journal()[-1][key] for key in ("action", "user", "who"))
@@ -349,7 +357,7 @@ def test_a_router_that_does_not_come_back_gets_the_old_password_again(desk: Desk
         ("ACL SAVE", 4),
     ],
 )
-def test_an_exchange_that_was_cut_off_is_ended_by_the_next(  # noqa: PLR0913
+def test_an_exchange_that_was_cut_off_is_ended_by_the_next(
     desk: Desk, second: RedisServer, market: Market, monkeypatch: pytest.MonkeyPatch, step: str, nth: int, moment: str
 ) -> None:
     """Wherever the host dies, the router's password is one that Redis takes, and rotating again leaves one password.
@@ -380,13 +388,13 @@ def test_an_exchange_that_was_cut_off_is_ended_by_the_next(  # noqa: PLR0913
     with pytest.raises(CutError):
         desk.rotate()
     assert all(sha256(desk.passwords["desk"]) in digests["desk"] for digests in (desk.digests, desk.digests_at(second)))
-    if any(path.name.endswith((".old", ".new")) for path in desk.layout.password.parent.iterdir()):
+    if any(path.name.endswith((".old", ".new")) for path in desk.login.secrets.iterdir()):
         with pytest.raises(ReleaseError, match="the password of desk is half exchanged: make rotate-secret ends that"):
             desk.make()
     desk.rotate()
     now = {name: [sha256(password)] for name, password in desk.passwords.items()}
     assert now == desk.digests == desk.digests_at(second)
-    assert 2 == len(list(desk.layout.password.parent.iterdir()))
+    assert 2 == len(list(desk.login.secrets.iterdir()))
     market.signal()
     market.audit()
 
@@ -438,6 +446,35 @@ def test_an_old_password_that_cannot_be_taken_away_is_told(desk: Desk, monkeypat
     monkeypatch.undo()
     desk.rotate()
     assert [sha256(desk.passwords["desk"])] == desk.digests["desk"]
+
+
+def test_the_passwords_of_the_release_that_runs_are_exchanged(desk: Desk, market: Market) -> None:
+    """Not those of another account that the inventory names by now, but for an exchange of theirs that was cut off."""
+    desk.make()
+    other = login.Login(f"unix://other@{desk.server.socket}", desk.layout.at("/etc/quantum-router/other"))
+    other.secrets.mkdir()
+    running, desk.login = desk.login, other
+    desk.make()
+    others = desk.passwords
+    assert ["desk", "desk-deployment"] == desk.rotate()
+    assert others == desk.passwords
+    (other.secrets / ".redis-password.old").write_text("of an exchange that was cut off")
+    desk.login = running
+    desk.start()
+    assert ["desk", "desk-deployment", "other"] == secret.rotate(desk.host, desk.admin, other)
+    assert 2 == desk.starts, "once for its own password"
+    market.signal()
+    market.audit()
+
+
+def test_passwords_that_the_role_did_not_make_are_left_alone(desk: Desk) -> None:
+    """The release that runs logs in as a user that somebody else has made: none of its passwords is exchanged."""
+    client: Any = desk.server.client
+    client.execute_command("ACL", "SETUSER", "desk", "on", ">theirs", "+ping")
+    (desk.login.secrets / "redis-password").write_text("theirs")
+    with pytest.raises(ReleaseError, match="the role has made no password for desk-deployment here"):
+        desk.rotate()
+    assert [sha256("theirs")] == client.acl_getuser("desk")["passwords"]
 
 
 def test_nothing_is_exchanged_while_a_deployment_is_not_judged(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -26,6 +27,8 @@ UNIT = "quantum-ai-strategy-router.service"
 METRICS = "http://127.0.0.1:9108"
 #: As in this scenario's molecule.yml.
 PASSWORD = "planted-s3cret"
+#: Where the passwords of the account lie that its address names.
+SECRETS = f"/etc/quantum-router/{hashlib.sha256(b'redis://desk@127.0.0.1:6379').hexdigest()[:16]}"
 #: Debian's own redis-server has 1.2; less is better.
 EXPOSURE_MAX = 0.9
 
@@ -119,11 +122,11 @@ def test_drill_of_the_running_release(desk: Desk, playbooks: Playbooks) -> None:
 
 def test_a_drill_that_is_killed_leaves_nothing(desk: Desk) -> None:
     """After SIGKILL of the drill systemd ends the release and removes the keys, as it does when its time is up."""
-    desk.run("""
-        set -a; . /opt/quantum-router/current/environment; CREDENTIALS_DIRECTORY=/etc/quantum-router; set +a
+    desk.run(f"""
+        set -a; . /opt/quantum-router/current/environment; CREDENTIALS_DIRECTORY={SECRETS}; set +a
         python=$(ls --sort=time /opt/quantum-router/deployer/*/venv/bin/python | head -n 1)
         dir=$(readlink -f /opt/quantum-router/current)
-        words="drill --deployment killed --release ${dir##*/} --release-dir $dir"
+        words="drill --deployment killed --release ${{dir##*/}} --release-dir $dir"
         nohup $python -I -m router $words > /tmp/drill.out 2>&1 &
         for i in $(seq 60); do
             [ "$(redis-cli EXISTS quantum-drill:killed:quantum:router:outcomes)" = 1 ] && break
@@ -243,7 +246,7 @@ def test_password_is_nowhere_but_in_its_file(desk: Desk, playbooks: Playbooks) -
     # Written so that neither these command lines nor sudo's record of them hold it.
     search = f"grep --text --files-with-matches {PASSWORD[:3]}''{PASSWORD[3:]}"
     holding = desk.run(f"{search} --recursive /opt /etc /var/lib /run /usr/local 2> /dev/null || true").splitlines()
-    assert {"/etc/quantum-router/redis-password"} == {path for path in holding if "/credentials/" not in path}
+    assert {f"{SECRETS}/redis-password"} == {path for path in holding if "/credentials/" not in path}
     assert "" == desk.run(f"{search} /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2> /dev/null || true")
     for seen in ("journalctl --no-pager --output=export", f"systemctl show {UNIT}", f"systemctl status {UNIT}"):
         assert "" == desk.run(f"{seen} 2>&1 | {search} || true"), seen

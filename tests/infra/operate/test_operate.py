@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from tests.infra.desk import Desk
 
 ROOT = Path(__file__).resolve().parents[3]
-SECRETS = "/etc/quantum-router"
+#: Where the passwords of the account lie that this scenario's address names.
+SECRETS = f"/etc/quantum-router/{hashlib.sha256(b'redis://desk@127.0.0.1:6379').hexdigest()[:16]}"
 OPEN_ORDERS = "quantum:state:open_orders"
 SIGNALS = "quantum:stream:ai.decision.made"
 #: As in this scenario's host_vars, and a run without it.
@@ -263,4 +265,50 @@ def test_verify_names_a_process_of_another_kind(desk: Desk, playbooks: Playbooks
         desk.run(f"rm {unit} && mv /root/unit {unit} && systemctl daemon-reload && systemctl start {UNIT}")
     for said in (f"unit {UNIT} is masked", f"{unit} is not the release's unit", f"{UNIT} is inactive, not active"):
         assert [True] == [True for line in findings if said in line], findings
+    assert [] == verify(playbooks)
+
+
+#: Another account on the same server: made by hand, so that its password is the inventory's and not the role's.
+BY_HAND: dict[str, Any] = {
+    **NO_ADMIN,
+    "router_redis_acl_manage": False,
+    "router_redis_url": "redis://hand@127.0.0.1:6379/0",
+    "router_redis_password": "by-h4nd",
+}
+
+
+@pytest.fixture
+def made_by_hand(desk: Desk) -> None:
+    """The user of that account is in Redis."""
+    desk.redis("ACL SETUSER hand reset on '>by-h4nd' '~*' '&*' +@all")
+
+
+@pytest.mark.usefixtures("made_by_hand")
+def test_a_deployment_with_another_user_that_fails_gives_way_to_the_user_before(
+    desk: Desk, playbooks: Playbooks
+) -> None:
+    """The old router comes back and logs in as before: its password was not the new one's to replace."""
+    before = desk.runs_apart_from_process()
+    refuses = {"mine": {"command": ["/bin/false"]}}
+    failed = playbooks.deploy(**BY_HAND, router_criteria=refuses)
+    assert 0 != failed.code
+    assert "rolled_back=true" in failed.last_line
+    assert before == desk.runs_apart_from_process()
+    assert " user=desk " in desk.redis("CLIENT", "LIST")
+    assert desk.publishes()
+
+
+@pytest.mark.usefixtures("made_by_hand")
+def test_a_rollback_returns_to_the_user_before(desk: Desk, playbooks: Playbooks) -> None:
+    """Over a change of user that was confirmed, too; meanwhile the commands on the host are the new user's."""
+    before = desk.runs_apart_from_process()
+    assert 0 == playbooks.deploy(**BY_HAND).code
+    assert " user=hand " in desk.redis("CLIENT", "LIST")
+    assert desk.run("router check").startswith("ok: ")
+    # Though the inventory that is given here names another account than the release that runs.
+    assert 0 == playbooks.run("quantum.router.drill").code
+    assert 0 == playbooks.roll_back().code
+    assert before == desk.runs_apart_from_process()
+    assert " user=desk " in desk.redis("CLIENT", "LIST")
+    assert desk.publishes()
     assert [] == verify(playbooks)

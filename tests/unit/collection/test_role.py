@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import asdict
 from itertools import chain, product
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from router.commands.proof import judge
 from router.proof.criteria import CRITERIA, RANGES, Thresholds
 
+core = importlib.import_module("ansible.plugins.filter.core")
 jinja = importlib.import_module("jinja2.nativetypes")
 yaml = importlib.import_module("yaml")  # it carries no types
 activation = importlib.import_module("ansible_collections.quantum.router.plugins.module_utils.release.activation")
@@ -86,6 +88,7 @@ def test_thresholds_and_criteria_are_those_of_the_judge() -> None:
 def rendered(name: str, **given: Any) -> Any:
     """A variable of the role's vars, where these are given besides the defaults."""
     environment = jinja.NativeEnvironment()
+    environment.filters.update(core.FilterModule().filters())
     environment.filters.update(product=product, flatten=lambda pairs: [*chain.from_iterable(pairs)], split=str.split)
     return environment.from_string(loaded("vars/main.yml")[name]).render({**loaded("defaults/main.yml"), **given})
 
@@ -103,6 +106,34 @@ def test_criteria_that_are_off_are_a_list_or_text(given: Any) -> None:
     """What -e hands over as text counts as the list that it spells."""
     expected = ["governor", "execution lag"] if given else []
     assert expected == [*rendered("_router_criteria_off", router_criteria_off=given)]
+
+
+SERVERS = (
+    ("redis://h:6379", "redis://h:6379/", "redis://h:6379/0", "redis://h:6379/1"),
+    ("redis://a@h:6379/0", "redis://a@h:6379/0?db=1"),
+    ("redis://b@h:6379/0",),
+    ("redis://a@h:6380/0",),
+    ("rediss://a@h:6379/0", "rediss://a@h:6379/0?ssl_ca_certs=/ca.pem", "rediss://a@h:6379?ssl_ca_certs=/other/0"),
+    ("unix://a@/run/redis.sock", "unix://a@/run/redis.sock?db=1"),
+    ("unix://a@/run/redis/6379",),
+    ("unix://a@/run/redis/6380",),
+    ("redis+sentinel://a@h,i:1/one/0", "redis+sentinel://a@h,i:1/one"),
+    ("redis+sentinel://a@h,i:1/two/0",),
+)
+
+
+def test_each_user_of_each_server_has_a_folder_for_its_passwords() -> None:
+    """The same one whatever the database and how it is reached, so that one user has one password."""
+
+    def folder(url: str) -> Any:
+        return rendered(
+            "_router_secrets", _router_redis_account=rendered("_router_redis_account", router_redis_url=url)
+        )
+
+    folders = [{folder(url) for url in urls} for urls in SERVERS]
+    assert [1] * len(SERVERS) == [len(each) for each in folders]
+    assert len(SERVERS) == len(set.union(*folders))
+    assert all(re.fullmatch("/etc/quantum-router/[0-9a-f]{16}", folder) for folder in set.union(*folders))
 
 
 @pytest.mark.parametrize(("hosts", "forks"), [(2, 5), (3, 1), (40, 5)])

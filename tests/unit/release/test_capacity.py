@@ -95,11 +95,14 @@ def test_without_a_release_nobody_knows_the_key(host: Host) -> None:
 @pytest.mark.usefixtures("python")
 def test_the_deployer_finds_the_passwords_where_they_are_kept(host: Host, systemctl: FakeSystemctl) -> None:
     """The release's environment names a credential, which only its unit has; the deployer is told the folder."""
-    environment = host.layout.release(A) / "environment"
-    environment.write_text("ROUTER_REDIS_URL=unix://desk@/run/redis.sock\nROUTER_REDIS_PASSWORD_FILE=redis-password\n")
+    tree = host.layout.release(A)
+    (tree / "unit").write_text("LoadCredential=redis-password:/etc/quantum-router/0123456789abcdef/redis-password\n")
+    (tree / "environment").write_text(
+        "ROUTER_REDIS_URL=unix://desk@/run/redis.sock\nROUTER_REDIS_PASSWORD_FILE=redis-password\n"
+    )
     capacity.show(host)
     assert {
-        "CREDENTIALS_DIRECTORY": str(host.layout.password.parent),
+        "CREDENTIALS_DIRECTORY": str(host.layout.secrets / "0123456789abcdef"),
         "ROUTER_REDIS_PASSWORD_FILE": "redis-password",
         "ROUTER_REDIS_URL": "unix://desk@/run/redis.sock",
     } == systemctl.environments[-1]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from ansible_collections.quantum.router.plugins.module_utils.release import lock, store
+from ansible_collections.quantum.router.plugins.module_utils.release import lock, manifest, store
 from ansible_collections.quantum.router.plugins.module_utils.release.adoption import adopt
 from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import confirm
 from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift, notices
@@ -94,6 +94,29 @@ def test_drift_is_named(host: Host, systemctl: FakeSystemctl, deployed: Path, ch
     assert found[0].startswith(said)
 
 
+@pytest.mark.parametrize("name", ["redis-password", "sentinel-password"])
+def test_another_password_than_the_one_that_was_given_is_drift(
+    host: Host, stage: Callable[[str], Path], name: str
+) -> None:
+    """Of each that the release's unit is handed; what belongs to another account is no affair of this release."""
+    password, other = host.layout.secrets / "a" / name, host.layout.secrets / "b" / name
+    tree = stage(A)
+    with (tree / "unit").open("a") as unit:
+        unit.write(f"LoadCredential={name}:{host.layout.host_path(password)}\n")
+    manifest.write(tree, {"release": A})
+    activate(host, A, "d1")
+    confirm(host, "d1", {})
+    password.parent.mkdir(parents=True)
+    password.write_text("s3cret")
+    os.utime(password, (0, 0))
+
+    def found(path: Path, given: str) -> list[str]:
+        return drift(host, host.facts(), store.load(host.layout), {path: given})
+
+    assert [] == found(password, "s3cret") == found(password, "") == found(other, "changed")
+    assert [f"/etc/quantum-router/a/{name} does not hold the password that was given"] == found(password, "changed")
+
+
 def noticed(host: Host) -> list[str]:
     """What else is to be known of the host now."""
     return notices(host, store.load(host.layout))
@@ -102,8 +125,8 @@ def noticed(host: Host) -> list[str]:
 @pytest.mark.usefixtures("deployed")
 def test_a_host_as_it_was_left_has_nothing_to_notice(host: Host) -> None:
     """A release that is confirmed and enabled, with secrets that only root reads, is no news."""
-    host.layout.password.parent.mkdir(parents=True)
-    host.layout.password.touch(0o600)
+    host.layout.secrets.mkdir(parents=True)
+    (host.layout.secrets / "redis-password").touch(0o600)
     assert [] == noticed(host)
     assert [] == notices(host, State())
 
@@ -165,7 +188,7 @@ def test_a_lock_is_noticed_until_it_is_over(host: Host) -> None:
 
 def test_a_secret_that_others_can_read_is_noticed(host: Host) -> None:
     """Whatever the role or an exchange of passwords has left there."""
-    folder = host.layout.password.parent
+    folder = host.layout.secrets / "0123456789abcdef"
     folder.mkdir(parents=True)
     for name, mode in (
         ("redis-password", 0o640),
@@ -175,6 +198,6 @@ def test_a_secret_that_others_can_read_is_noticed(host: Host) -> None:
         (folder / name).touch()
         (folder / name).chmod(mode)
     assert [
-        f"/etc/quantum-router/{name} can be read by others than root: chown root: and chmod 0600"
+        f"/etc/quantum-router/0123456789abcdef/{name} can be read by others than root: chown root: and chmod 0600"
         for name in (".desk-deployment.password.old", "redis-password")
     ] == noticed(host)

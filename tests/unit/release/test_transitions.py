@@ -464,24 +464,26 @@ def test_rollback_to_a_tampered_backup_is_refused(host: Host, stage: Callable[[s
     assert A == host.layout.live()
 
 
-@pytest.mark.parametrize("setting", ["ROUTER_REDIS_PASSWORD_FILE", "ROUTER_GROUP"])
+@pytest.mark.parametrize("handed", [True, False])
 def test_a_release_older_than_its_password_is_started_again(
-    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path], setting: str
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path], *, handed: bool
 ) -> None:
     """What runs with an old credential is not what was asked for; a password that it does not use means nothing."""
     tree = stage(A)
-    (tree / "environment").write_text(f"{setting}=redis-password\n")
+    password = host.layout.secrets / "0123456789abcdef" / "redis-password"
+    if handed:
+        with (tree / "unit").open("a") as unit:
+            unit.write(f"LoadCredential=redis-password:{host.layout.host_path(password)}\n")
     manifest.write(tree, {"release": A})
-    uses_it = setting == "ROUTER_REDIS_PASSWORD_FILE"
     activate(host, A, "d1")
     confirm(host, "d1", {})
-    host.layout.password.parent.mkdir(parents=True)
-    host.layout.password.write_text("new")
-    os.utime(host.layout.password, (1e9 - 500, 1e9 - 500))
+    password.parent.mkdir(parents=True)
+    password.write_text("new")
+    os.utime(password, (1e9 - 500, 1e9 - 500))
     systemctl.facts.update(ActiveEnterTimestampMonotonic="1")
     pid = systemctl.facts["MainPID"]
-    assert uses_it == activate(host, A, "d2").changed
-    assert uses_it == (pid != systemctl.facts["MainPID"])
+    assert handed == activate(host, A, "d2").changed
+    assert handed == (pid != systemctl.facts["MainPID"])
 
 
 @pytest.mark.usefixtures("deployer")

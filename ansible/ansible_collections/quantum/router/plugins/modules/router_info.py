@@ -35,6 +35,16 @@ options:
     description: Password for Redis, used when the address has none.
     type: str
     default: ""
+  sentinel_password:
+    description: Password for the sentinels, where they want one.
+    type: str
+    default: ""
+  credentials:
+    description:
+      - Folder with the passwords of the account that O(redis_url) names.
+      - Those that are given are compared with its files, where the live release logs in with these.
+    type: path
+    default: /etc/quantum-router
   redis_managed:
     description: Whether the role makes the users in Redis, so that the password lies on the host already.
     type: bool
@@ -112,6 +122,7 @@ releases:
   description:
     - C(current) is the live release; C(staged), C(known_good), C(bad) and C(withdrawn) list ids, oldest first.
     - C(pending) is the deployment that is not judged yet, or null.
+    - C(credentials) is the folder with the passwords that the live release logs in with, empty when it has none.
     - C(verdicts) holds what was found by id; C(capacity_owed) what Redis has not taken back yet.
   returned: always
   type: dict
@@ -133,7 +144,7 @@ notices:
 """
 
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quantum.router.plugins.module_utils.release import (
@@ -150,6 +161,9 @@ from ansible_collections.quantum.router.plugins.module_utils.release.errors impo
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 from ansible_collections.quantum.router.plugins.module_utils.release.state import State, unsettled
 from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import Facts, parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _look(host: Host, given: dict[str, Any]) -> dict[str, Any]:
@@ -173,9 +187,18 @@ def _look(host: Host, given: dict[str, Any]) -> dict[str, Any]:
         "unit": _unit(host, facts),
         "process": process.describe(host, facts.main_pid),
         "releases": _releases(host, state),
-        "drift": drift(host, facts, state, given["redis_password"]),
+        "drift": drift(host, facts, state, _passwords(host, given)),
         "notices": notices(host, state),
         "problems": problems + ([probe.problem] if probe.problem else []),
+    }
+
+
+def _passwords(host: Host, given: dict[str, Any]) -> dict[Path, str]:
+    """Those that were given, by the file where each belongs."""
+    secrets = host.layout.at(given["credentials"])
+    return {
+        login.service_password(secrets): given["redis_password"],
+        login.sentinel_password(secrets): given["sentinel_password"],
     }
 
 
@@ -183,17 +206,17 @@ def _probe(host: Host, given: dict[str, Any]) -> redis_probe.Probe:
     """Ask Redis as whoever can log in: an administrator, the user that the role made to deploy, or the one named."""
     if not given["redis_url"]:
         return redis_probe.Probe()
+    url = given["redis_url"]
     if given["redis_admin_url"]:
         return redis_probe.probe(given["redis_admin_url"], given["redis_admin_password"])
     if not given["redis_managed"]:
-        return redis_probe.probe(given["redis_url"], given["redis_password"])
+        return redis_probe.probe(url, given["redis_password"])
     unmade = "the users in Redis are not made yet: give router_redis_admin_urls for this run"
-    scheme, user, place = login.split(given["redis_url"])
-    password = login.deployment_password(host.layout, user)
+    scheme, user, place = login.split(url)
+    password = login.deployment_password(host.layout.at(given["credentials"]), user)
     if not password.is_file():
         return redis_probe.Probe(problem=unmade)
-    url = f"{scheme}://{user}{login.SUFFIX}@{place}"
-    probe = redis_probe.probe(url, password.read_text(encoding="utf-8").strip())
+    probe = redis_probe.probe(f"{scheme}://{user}{login.SUFFIX}@{place}", password.read_text(encoding="utf-8").strip())
     return replace(probe, problem=f"{unmade} ({probe.auth_error})") if probe.auth_error else probe
 
 
@@ -210,8 +233,11 @@ def _unit(host: Host, facts: Facts) -> dict[str, Any]:
 
 
 def _releases(host: Host, state: State) -> dict[str, Any]:
+    current = host.layout.live()
+    secrets = login.secrets(host.layout, current) if current else None
     return {
-        "current": host.layout.live(),
+        "current": current,
+        "credentials": host.layout.host_path(secrets) if secrets else "",
         "staged": host.layout.staged(),
         "known_good": list(state.known_good),
         "bad": list(state.bad),
@@ -229,6 +255,8 @@ def main() -> None:
             "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
             "redis_url": {"type": "str", "default": "redis://127.0.0.1:6379/0"},
             "redis_password": {"type": "str", "default": "", "no_log": True},
+            "sentinel_password": {"type": "str", "default": "", "no_log": True},
+            "credentials": {"type": "path", "default": "/etc/quantum-router"},
             "redis_managed": {"type": "bool", "default": False},
             "redis_admin_url": {"type": "str", "default": ""},
             "redis_admin_password": {"type": "str", "default": "", "no_log": True},

@@ -46,6 +46,12 @@ options:
     description: Address of Redis for the service, with its user.
     type: str
     required: true
+  credentials:
+    description:
+      - Folder with the passwords of the account that O(redis_url) names. It has to be there.
+      - With O(state=rotated) both are those of the release that runs, whatever is given, where it has passwords.
+    type: path
+    required: true
   environment:
     description: The settings of the router by environment name, which name the keys. Not needed with O(state=rotated).
     type: dict
@@ -66,6 +72,7 @@ EXAMPLES = """
   quantum.router.router_secret:
     state: made
     redis_url: redis://router@127.0.0.1:6379/0
+    credentials: /etc/quantum-router/0123456789abcdef
     admin_urls: [redis://admin@127.0.0.1:6379]
     admin_password: "{{ vaulted }}"
 
@@ -73,6 +80,7 @@ EXAMPLES = """
   quantum.router.router_secret:
     state: rotated
     redis_url: redis://router@127.0.0.1:6379/0
+    credentials: /etc/quantum-router/0123456789abcdef
     admin_urls: [redis://admin@127.0.0.1:6379]
     admin_password: "{{ vaulted }}"
 """
@@ -88,7 +96,7 @@ changes:
 from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.quantum.router.plugins.module_utils.release import secret
+from ansible_collections.quantum.router.plugins.module_utils.release import login, secret
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 
@@ -96,12 +104,12 @@ from ansible_collections.quantum.router.plugins.module_utils.release.host import
 def _change(module: AnsibleModule, host: Host) -> list[str]:
     given = module.params
     admin = secret.Admin(given["admin_urls"], given["admin_password"])
-    url = given["redis_url"]
+    who = login.Login(given["redis_url"], host.layout.at(given["credentials"]))
     if given["state"] == "made":
         settings = {name: str(value) for name, value in given["environment"].items()}
-        return secret.make(host, admin, url, settings, check=module.check_mode)
-    users = [account.name for account in secret.accounts(host, url)] if module.check_mode else []
-    return [f"{name} has a new password" for name in users or secret.rotate(host, admin, url)]
+        return secret.make(host, admin, who, settings, check=module.check_mode)
+    users = [account.name for account in secret.due(host, who)] if module.check_mode else []
+    return [f"{name} has a new password" for name in users or secret.rotate(host, admin, who)]
 
 
 def main() -> None:
@@ -112,6 +120,7 @@ def main() -> None:
             "who": {"type": "str", "default": ""},
             "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
             "redis_url": {"type": "str", "required": True},
+            "credentials": {"type": "path", "required": True},
             "environment": {"type": "dict", "default": {}},
             "admin_urls": {"type": "list", "elements": "str", "required": True},
             "admin_password": {"type": "str", "default": "", "no_log": True},

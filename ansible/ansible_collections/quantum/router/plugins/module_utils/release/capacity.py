@@ -84,7 +84,7 @@ def _live(host: Host) -> str:
 def _ask(host: Host, release: str, *words: str) -> Count:
     """Run `router capacity` of the deployer with the settings of a release."""
     python = host.layout.deployer_python()
-    environment = login.environment(host.layout, host.layout.release(release) / "environment")
+    environment = login.environment(host.layout, release)
     done = host.run((python, "-I", "-m", "router", "capacity", "--json", *words), PATIENCE_S, environment)
     if done.code != 0:
         raise ReleaseError(one_line(done.err or done.out) or f"exit status {done.code}")

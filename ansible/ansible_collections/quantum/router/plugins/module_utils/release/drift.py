@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Mapping
 
 from . import adoption, lock, login, manifest, retry
 from .errors import ReleaseError
@@ -14,15 +14,17 @@ from .layout import MANIFEST, is_legacy
 from .state import unsettled
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .host import Host
     from .state import State
     from .systemctl import Facts
 
 
-def drift(host: Host, facts: Facts, state: State, password: str = "") -> list[str]:
+def drift(host: Host, facts: Facts, state: State, given: Mapping[Path, str] | None = None) -> list[str]:
     """One line per difference; empty when the live release runs untouched, or when none is live.
 
-    A `password` that was given is compared with the one that the unit is handed.
+    A password that was `given`, with the file where it belongs, is compared with what the unit is handed from there.
     """
     live = host.layout.live()
     if state.live is None or is_legacy(state.live):
@@ -41,8 +43,11 @@ def drift(host: Host, facts: Facts, state: State, password: str = "") -> list[st
         lines.append(f"systemd has not read {host.unit} since it changed: systemctl daemon-reload")
     if adoption.is_meant_to_start(host, state) and not _starts(host, facts):
         lines.append(f"{host.unit} is not enabled, it would not start at boot")
-    if password and not (host.layout.password.is_file() and host.layout.password.read_text("utf-8") == password):
-        lines.append(f"{host.layout.host_path(host.layout.password)} does not hold the password that was given")
+    lines += [
+        f"{host.layout.host_path(path)} does not hold the password that was given"
+        for path in login.passwords(host.layout, live)
+        if (password := (given or {}).get(path)) and not (path.is_file() and path.read_text("utf-8") == password)
+    ]
     return lines + _process(host, facts, live)
 
 
@@ -79,7 +84,7 @@ def _starts(host: Host, facts: Facts) -> bool:
 
 
 def _readable_secrets(host: Host) -> list[str]:
-    paths = host.layout.password.parent.glob("*password*")
+    paths = host.layout.secrets.rglob("*password*")
     return [
         f"{host.layout.host_path(path)} can be read by others than root: chown root: and chmod 0600"
         for path in sorted(paths)
@@ -99,10 +104,8 @@ def _process(host: Host, facts: Facts, live: str) -> list[str]:
         return [f"process {facts.main_pid} does not run from release {live}"]
     now_s = host.now()
     started_s = now_s - host.monotonic() + facts.entered_us / 1e6
-    used = {f"the files of release {live}": host.layout.release(live) / MANIFEST}
-    environment = host.layout.release(live) / "environment"
-    if environment.is_file() and login.settings(environment).get(login.PASSWORD_SETTING):
-        used["its password"] = host.layout.password
+    used = {f"its {path.name}": path for path in login.passwords(host.layout, live)}
+    used[f"the files of release {live}"] = host.layout.release(live) / MANIFEST
     # A file from the future tells of a clock that was set back, not of a process that is too old.
     newer = [what for what, path in used.items() if path.is_file() and started_s + 1 < path.stat().st_mtime <= now_s]
     return [f"process {facts.main_pid} is older than {what}: it runs with what was there before" for what in newer]

@@ -106,9 +106,9 @@ class Layout:
         return self.at("/etc/systemd/system")
 
     @property
-    def password(self) -> Path:
-        """The Redis password, present only when one is set."""
-        return self.at("/etc/quantum-router/redis-password")
+    def secrets(self) -> Path:
+        """Passwords for Redis, those of each account in a folder of its own."""
+        return self.at("/etc/quantum-router")
 
     @property
     def tool(self) -> Path:

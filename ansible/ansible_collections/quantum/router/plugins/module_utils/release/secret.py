@@ -37,36 +37,25 @@ class Admin:
     password: str = ""
 
 
-@dataclass(frozen=True)
-class Account:
-    """A user, what it is for (as `router acl` has it), and the file with its password."""
+def due(host: Host, given: login.Login) -> list[login.Account]:
+    """Whose passwords are to be exchanged: the users of the release that runs, or where that has none, of *given*.
 
-    name: str
-    role: str
-    password: Path
-
-    @property
-    def fresh(self) -> Path:
-        """The next password, until it is the one."""
-        return self.password.with_name(f".{self.password.name}.new")
-
-    @property
-    def old(self) -> Path:
-        """The last password, until nobody needs it any more."""
-        return self.password.with_name(f".{self.password.name}.old")
+    An exchange for *given* that was cut off, before the host went over to other users, is to be ended too.
+    Raises ReleaseError where the role has not made the passwords.
+    """
+    live = host.layout.live()
+    found = login.accounts((login.of_release(host.layout, live) if live else None) or given)
+    for account in found:
+        if not account.password.is_file():
+            raise ReleaseError(
+                f"the role has made no password for {account.name} here: deploy with router_redis_acl_manage"
+            )
+    return found + [account for account in login.accounts(given) if account.half_exchanged and account not in found]
 
 
-def accounts(host: Host, url: str) -> list[Account]:
-    """The two users for the router's own address: who runs it, and who deploys and operates it."""
-    _, user, _ = login.split(url)
-    if not user:
-        raise ReleaseError("router_redis_url names no user: redis://NAME@HOST:PORT/0")
-    service = Account(user, "service", host.layout.password)
-    operator = Account(user + login.SUFFIX, "deployment", login.deployment_password(host.layout, user))
-    return [service, operator]
-
-
-def make(host: Host, admin: Admin, url: str, settings: Mapping[str, str], *, check: bool = False) -> list[str]:
+def make(
+    host: Host, admin: Admin, given: login.Login, settings: Mapping[str, str], *, check: bool = False
+) -> list[str]:
     """Make the users, or give them what rights they lack; returns what was changed, one line each.
 
     Rights are never taken: what ran before must be able to come back. A user whose password this host does not have is
@@ -74,23 +63,25 @@ def make(host: Host, admin: Admin, url: str, settings: Mapping[str, str], *, che
     """
     with _links(admin) as links, contextlib.nullcontext() if check else store.locked(host.layout):
         changes: list[str] = []
-        for account in accounts(host, url):
-            if account.fresh.exists() or account.old.exists():
+        for account in login.accounts(given):
+            if account.half_exchanged:
                 raise ReleaseError(f"the password of {account.name} is half exchanged: make rotate-secret ends that")
-            changes += _make(host, links, account, {**settings, login.URL_SETTING: url}, check=check)
+            changes += _make(host, links, account, {**settings, login.URL_SETTING: given.url}, check=check)
         for line in [] if check else changes:
             store.record(host, "redis user", change=line)
     return changes
 
 
-def _make(host: Host, links: list[Link], account: Account, settings: Mapping[str, str], *, check: bool) -> list[str]:
+def _make(
+    host: Host, links: list[Link], account: login.Account, settings: Mapping[str, str], *, check: bool
+) -> list[str]:
     found = [(link, _find(link, account.name)) for link in links]
     digest = _digest(account.password) if account.password.is_file() else ""
     for link, user in found:
         if user and digest not in user.digests:
             raise ReleaseError(
-                f"the user {account.name} at {link.where} has a password that this host does not have: choose another "
-                "name in router_redis_url, or remove the user"
+                f"the user {account.name} at {link.where} has a password that this host does not have for this "
+                "address: choose another name in router_redis_url, or remove the user"
             )
     if check and not (digest and host.layout.deployers_built()):
         return [f"{account.name} made at {link.where}" for link in links]
@@ -111,8 +102,8 @@ def _make(host: Host, links: list[Link], account: Account, settings: Mapping[str
     return changes
 
 
-def rotate(host: Host, admin: Admin, url: str) -> list[str]:
-    """Give each user a new password, restart the router with it, and only then take the old one away.
+def rotate(host: Host, admin: Admin, given: login.Login) -> list[str]:
+    """Give each user that is `due` a new password, restart the router with it, and only then take the old one away.
 
     Returns the users. On a failure the old password is back when this raises ReleaseError; what was interrupted is
     ended by the next call.
@@ -121,7 +112,7 @@ def rotate(host: Host, admin: Admin, url: str) -> list[str]:
     with _links(admin) as links, store.locked(host.layout):
         # Not while somebody deploys, nor on a host that is frozen; who wants to deploy meanwhile waits for this to end.
         lock.check(host, lock.Request("new passwords", 0.0, "rotate-secret"))
-        for account in accounts(host, url):
+        for account in due(host, given):
             try:
                 _exchange(host, admin, links, account)
             except ReleaseError as error:
@@ -132,7 +123,7 @@ def rotate(host: Host, admin: Admin, url: str) -> list[str]:
     return done
 
 
-def _exchange(host: Host, admin: Admin, links: list[Link], account: Account) -> None:
+def _exchange(host: Host, admin: Admin, links: list[Link], account: login.Account) -> None:
     if account.fresh.exists() or not account.old.exists():
         _begin(links, account)
     problem = _proven(host, admin, account)
@@ -145,12 +136,8 @@ def _exchange(host: Host, admin: Admin, links: list[Link], account: Account) -> 
     durable.remove(account.old)
 
 
-def _begin(links: list[Link], account: Account) -> None:
+def _begin(links: list[Link], account: login.Account) -> None:
     """Make the new password known to Redis beside the old one, then put it in its place."""
-    if not account.password.is_file():
-        raise ReleaseError(
-            f"the role has made no password for {account.name} here: deploy with router_redis_acl_manage"
-        )
     if not account.fresh.exists():
         durable.write(account.fresh, _new_password(), 0o600)
     for link in links:
@@ -176,21 +163,24 @@ def _begin(links: list[Link], account: Account) -> None:
     durable.sync_directory(account.password.parent)
 
 
-def _proven(host: Host, admin: Admin, account: Account) -> str | None:
+def _proven(host: Host, admin: Admin, account: login.Account) -> str | None:
     """Whether Redis takes the password that lies there now, and the router runs with it; returns what is wrong."""
     password = account.password.read_text(encoding="utf-8")
     try:
         for url in admin.urls:
             Link(replace(_address(url, password), user=account.name)).close()
-        return _restarted(host) if account.role == "service" else None
+        return _restarted(host, account)
     except ReleaseError as error:
         return str(error)
 
 
-def _restarted(host: Host) -> str | None:
+def _restarted(host: Host, account: login.Account) -> str | None:
+    """Have the router log in anew, where it is with this password that it does; returns what is wrong."""
     since_s = host.now()
+    live = host.layout.live()
+    uses_it = live is not None and account.password in login.passwords(host.layout, live)
     # One that failed is to run: only a router that somebody stopped stays so.
-    if not _uses_password(host) or host.facts().active_state == "inactive":
+    if not uses_it or host.facts().active_state == "inactive":
         return None
     # The unit says itself when it is ready, which takes a login.
     done = host.run(("systemctl", "restart", host.unit), START_S + STOP_S)
@@ -200,14 +190,7 @@ def _restarted(host: Host) -> str | None:
     return failure(host, facts, done.code, START_S, since_s)
 
 
-def _uses_password(host: Host) -> bool:
-    """Whether a release of ours is live that logs in; the router from before has a way of its own."""
-    live = host.layout.live()
-    environment = host.layout.release(live) / "environment" if live else None
-    return bool(environment and environment.is_file() and login.settings(environment).get(login.PASSWORD_SETTING))
-
-
-def _go_back(host: Host, links: list[Link], account: Account) -> str:
+def _go_back(host: Host, links: list[Link], account: login.Account) -> str:
     """Use the old password again and forget the new one; returns how that went."""
     digest = _digest(account.password)
     # One that was cut off at its end has been forgotten here or there already.
@@ -215,7 +198,7 @@ def _go_back(host: Host, links: list[Link], account: Account) -> str:
         _learn(links, account.name, _digest(account.old))
     account.old.replace(account.password)
     durable.sync_directory(account.password.parent)
-    problem = _restarted(host) if account.role == "service" else None
+    problem = _restarted(host, account)
     if problem:
         return f"the old password is back, but {problem}"
     try:
@@ -225,7 +208,7 @@ def _go_back(host: Host, links: list[Link], account: Account) -> str:
     return "the old password is back"
 
 
-def _wanted(host: Host, account: Account, settings: Mapping[str, str]) -> acl.User:
+def _wanted(host: Host, account: login.Account, settings: Mapping[str, str]) -> acl.User:
     python = host.layout.deployer_python()
     environment = {**settings, login.PASSWORD_SETTING: str(account.password)}
     words = ("acl", "--user", account.name, "--for", account.role)

@@ -18,8 +18,11 @@ release=$(readlink -e /opt/quantum-router/current) || {
     refuse 69 'no release is deployed on this host'
 }
 
+# The folder with the passwords that the unit is handed, and with that of who operates it.
+secrets=$(sed -n 's|^LoadCredential=[^:]*:\(/.*\)/[^/]*$|\1|p' "$release/unit" | head -n 1)
+
 # Nothing of the caller's environment but the terminal and who asks: a ROUTER_* of theirs would be a setting.
 # shellcheck disable=SC2016 # the inner shell expands them
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM="${TERM:-dumb}" SUDO_USER="${SUDO_USER:-}" \
-    CREDENTIALS_DIRECTORY=/etc/quantum-router \
+    CREDENTIALS_DIRECTORY="$secrets" \
     sh -c 'set -a; . "$0/environment"; set +a; exec "$0/venv/bin/python" -I -m router "$@"' "$release" "$@"
