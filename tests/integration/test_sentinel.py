@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +18,6 @@ from tests.integration.sentinels import SERVICE, Sentinels, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.integration.conftest import RouterProcess
 
@@ -106,5 +107,49 @@ def test_what_keeps_a_start_from_the_master_is_one_line_and_exit_69(
         assert 1 == len(nobody.log.splitlines())
 
         start_router(url=guarded.url, **password).wait_for("ACTIVE")
+    finally:
+        guarded.stop()
+
+
+def look(folder: Path, **options: str) -> dict[str, Any]:
+    """What a deployment finds before it touches anything: the answer of quantum.router.router_info."""
+    arguments = folder / "arguments.json"
+    arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}), encoding="utf-8")
+    module = "ansible_collections.quantum.router.plugins.modules.router_info"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "ansible")}
+    done = subprocess.run(
+        [sys.executable, "-m", module, arguments], env=environment, stdout=subprocess.PIPE, check=True
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    # What else this machine lacks, systemd perhaps, is no affair of these tests.
+    answer["problems"] = [line for line in answer["problems"] if "Redis" in line or "sentinel" in line]
+    return answer
+
+
+def test_a_deployment_is_told_which_password_is_wrong_before_it_writes_one(tmp_path: Path) -> None:
+    """It asks the sentinels for the master and logs in there; each refusal names the variable, and no password."""
+    guarded = Sentinels(tmp_path, password="s3ntinel")
+    try:
+        guarded.start()
+        for server in guarded.servers.values():
+            server.client.acl_setuser("desk", enabled=True, passwords=["+s3cret"], commands=["+@all"], keys=["*"])
+        places = ",".join(f"127.0.0.1:{port}" for port in (*free_ports(1), *guarded.ports))
+        url = f"redis+sentinel://desk@{places}/{SERVICE}/0"
+        right = {"redis_url": url, "redis_password": "s3cret", "sentinel_password": "s3ntinel"}
+        found = look(tmp_path, **right)
+        assert [] == found["problems"]
+        assert guarded.servers[guarded.master].client.info("server")["run_id"] == found["redis"]["run_id"]
+        at_master = f"Redis at 127.0.0.1:{guarded.master}"
+        for wrong, said in (
+            ({"redis_password": "mistyp3d"}, (f"{at_master} refuses the password", "router_redis_password")),
+            ({"sentinel_password": "mistyp3d"}, ("no sentinel names the master", "router_sentinel_password")),
+            ({"sentinel_password": ""}, ("NOAUTH", "router_sentinel_password")),
+            ({"redis_url": url.replace(SERVICE, "nobody")}, ("watches no 'nobody'", "router_redis_url")),
+            # Whoever makes the users logs in at each server by itself, but the router will have to ask.
+            ({"redis_admin_url": f"redis://127.0.0.1:{guarded.master}", "sentinel_password": ""}, ("NOAUTH",)),
+        ):
+            (problem,) = look(tmp_path, **{**right, **wrong})["problems"]
+            assert all(part in problem for part in said), problem
+            assert not any(secret in problem for secret in ("s3cret", "s3ntinel", "mistyp3d"))
     finally:
         guarded.stop()

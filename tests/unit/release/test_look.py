@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ansible_collections.quantum.router.plugins.module_utils.release import preflight, redis_probe, systemctl
+from ansible_collections.quantum.router.plugins.module_utils.release import preflight, redis_probe, sentinel, systemctl
+from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,9 +114,18 @@ def test_wrong_address_is_one_line(url: str) -> None:
     assert redis_probe.probe(url).problem.startswith("router_redis_url is no Redis address: ")
 
 
-def test_sentinels_are_left_to_the_candidate_s_check() -> None:
-    """They are no server to ask for its version; nothing is claimed of the one behind them."""
-    assert redis_probe.Probe() == redis_probe.probe("rediss+sentinel://a:1,b:2/trading?ssl_ca_certs=/ca.pem")
+@pytest.mark.parametrize("url", ["redis://[::1]:1/0", "unix:///run/redis.sock", "http://x", ""])
+def test_only_sentinels_are_asked_for_a_master(url: str) -> None:
+    """Any other address is what it is, right or wrong."""
+    assert url == sentinel.resolve(url, "s3cret")
+
+
+@pytest.mark.parametrize("url", ["redis+sentinel://[::1/x", "redis+sentinel://h:port/x", "http+sentinel://h/x"])
+def test_an_address_of_sentinels_that_is_none_is_one_line(url: str) -> None:
+    """What cannot be asked is told with the variable to correct."""
+    with pytest.raises(ReleaseError, match="router_redis_url") as refused:
+        sentinel.resolve(url, "s3cret")
+    assert "s3cret" not in str(refused.value)
 
 
 def test_address_forms() -> None:

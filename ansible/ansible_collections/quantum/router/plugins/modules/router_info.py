@@ -28,7 +28,8 @@ options:
   redis_url:
     description:
       - Address of Redis as the host sees it, with C(redis://), C(rediss://) or C(unix://).
-      - Empty means that Redis is not asked. Sentinels are never asked here: the candidate's own check does that later.
+      - With C(redis+sentinel://) or C(rediss+sentinel://) the sentinels are asked for the server.
+      - Empty means that Redis is not asked.
     type: str
     default: redis://127.0.0.1:6379/0
   redis_password:
@@ -154,6 +155,7 @@ from ansible_collections.quantum.router.plugins.module_utils.release import (
     preflight,
     process,
     redis_probe,
+    sentinel,
     store,
 )
 from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift, notices
@@ -206,7 +208,10 @@ def _probe(host: Host, given: dict[str, Any]) -> redis_probe.Probe:
     """Ask Redis as whoever can log in: an administrator, the user that the role made to deploy, or the one named."""
     if not given["redis_url"]:
         return redis_probe.Probe()
-    url = given["redis_url"]
+    try:
+        url = sentinel.resolve(given["redis_url"], given["sentinel_password"])
+    except ReleaseError as error:
+        return redis_probe.Probe(problem=str(error))
     if given["redis_admin_url"]:
         return redis_probe.probe(given["redis_admin_url"], given["redis_admin_password"])
     if not given["redis_managed"]:

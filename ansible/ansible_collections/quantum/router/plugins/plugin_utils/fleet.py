@@ -205,8 +205,8 @@ def _shared(fleet: Fleet) -> list[str]:
 def _keys(member: Member) -> str:
     """What two hosts must not have in common; "" where nobody can know.
 
-    The server is the process that answered, for 127.0.0.1 is another one on each host. Where nobody was asked
-    (sentinels) it is the address, unless that means something else on each host.
+    The server is the process that answered, for 127.0.0.1 is another one on each host. Where that is
+    not known it is the address, unless that means something else on each host.
     """
     settings = member.settings
     address, database = _place(settings)

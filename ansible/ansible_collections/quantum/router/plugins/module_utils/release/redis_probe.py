@@ -75,12 +75,7 @@ def parse_url(url: str, password: str = "") -> Address:
 
 
 def probe(url: str, password: str = "") -> Probe:
-    """Connect, authenticate, ping, ask for the version.
-
-    Sentinels are not asked here: the candidate's own `check` does that later, before anything live is touched.
-    """
-    if "+sentinel://" in url:
-        return Probe()
+    """Connect to one server, authenticate, ping, ask for the version."""
     try:
         address = parse_url(url, password)
     except ValueError as error:
