@@ -312,3 +312,14 @@ def test_a_rollback_returns_to_the_user_before(desk: Desk, playbooks: Playbooks)
     assert " user=desk " in desk.redis("CLIENT", "LIST")
     assert desk.publishes()
     assert [] == verify(playbooks)
+
+
+@pytest.mark.parametrize("playbook", ["recon", "drill"])
+def test_who_only_looks_writes_no_password_that_redis_refuses(desk: Desk, playbooks: Playbooks, playbook: str) -> None:
+    """What was mistyped is told before it takes the place of the password that the router starts with."""
+    listing = desk.listing()
+    mistyped = {**NO_ADMIN, "router_redis_acl_manage": False, "router_redis_password": "mistyp3d"}
+    refused = playbooks.run(f"quantum.router.{playbook}", **mistyped)
+    assert 0 != refused.code
+    assert "refuses the password" in refused.output
+    assert listing == desk.listing()
