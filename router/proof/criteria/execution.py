@@ -24,7 +24,8 @@ def governor(before: Snapshot, after: Soaked, limits: Thresholds) -> Finding:
     Before is the time from the baseline to the first look, after the time from there to the last. They are compared as
     rates, by the exact bound that the reduction has too, so that a trade more or less proves nothing. Trades of one
     window come together and count as one. A market that brings more signals a minute may bring more trades by as much.
-    Without a trade before there is no pace to compare with.
+    Without an intent or a trade before there is no pace to compare with: the first look may come after the first trades
+    that the release itself brought.
     """
     looks = [look for look in after.looks if look.error is None]
     seen = [before.governor, *(look.governor for look in looks)]
@@ -50,7 +51,7 @@ def _compared(
 ) -> tuple[Status, str]:
     """Compare trades in so many ms before and after."""
     shown = " and ".join(f"{count} trades in {ms / 1000:.0f} s" for count, ms in (earlier, later))
-    if later[0] and not earlier[0]:
+    if later[0] and not (earlier[0] and before.intents):
         return Status.SKIPPED, f"{shown}: nothing to compare with"
     at_once, busier = max(1, after.settings.max_new_per_cycle), _busier(before, after)
     was = bounds.Rate(math.ceil(earlier[0] / at_once), earlier[1])

@@ -129,6 +129,13 @@ def test_governor(
     assert status is found("governor", make_before(governor=Governor(before[0], 1, before[1])), after)
 
 
+def test_without_a_router_before_there_is_no_pace(make_before: Make, make_after: Make) -> None:
+    """Trades up to a late first look are those of the release itself where nobody published before it."""
+    after = looked(make_after(signals=65), governor=[Governor(105, 1, DAY), *[Governor(158, 1, DAY)] * 59])
+    assert FAILED is found("governor", make_before(), after)
+    assert SKIPPED is found("governor", make_before(intents=0), after)
+
+
 def test_governor_in_a_busier_market(make_before: Make, make_after: Make) -> None:
     """Twice the signals a minute may bring twice the trades."""
     governors = [Governor(110, 1, DAY), *[Governor(158, 1, DAY)] * 59]
