@@ -15,7 +15,7 @@ import pytest
 
 from tests.fault_matrix import RECOVERY, faults_of
 from tests.infra.desk import ROOT, UNIT, Desk, Run
-from tests.infra.endings import Fault
+from tests.infra.endings import LOCK, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -90,6 +90,9 @@ def fault(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Fault]:
     yield struck
     if desk.live() not in ("", before):
         desk.run("router-release rollback")
+    if not struck.ended:
+        # It failed, and the lock of a deployment that was killed would fail those after it too.
+        desk.run(f"rm -f {LOCK}")
 
 
 @pytest.hookimpl(wrapper=True)
