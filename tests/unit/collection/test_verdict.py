@@ -4,9 +4,43 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import subprocess
+import sys
 from datetime import datetime, timezone
+from pathlib import Path
 
 verdict = importlib.import_module("ansible_collections.quantum.router.plugins.callback.verdict")
+
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_shared_tasks_are_of_the_phase_that_imports_them(tmp_path: Path) -> None:
+    """What a phase imports counts as the phase: a host that is refused there failed in it."""
+    tasks = tmp_path / "roles" / "router" / "tasks"
+    tasks.mkdir(parents=True)
+    phases = "_router_phases | map(attribute='name') | join(' ')"
+    files = {
+        tasks / "main.yml": [{"ansible.builtin.include_tasks": "preflight.yml"}],
+        tasks / "preflight.yml": [{"ansible.builtin.import_tasks": "fit.yml"}],
+        tasks / "fit.yml": [
+            {"ansible.builtin.set_fact": {"fits": True}},
+            {"ansible.builtin.debug": {"msg": f"phases={{{{ {phases} }}}}"}},
+        ],
+        tmp_path / "play.yml": [{"hosts": "localhost", "gather_facts": False, "roles": ["router"]}],
+    }
+    for path, content in files.items():
+        path.write_text(json.dumps(content), encoding="utf-8")
+    run = subprocess.run(
+        [Path(sys.executable).parent / "ansible-playbook", tmp_path / "play.yml"],
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": f"{ROOT}/ansible"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "phases=preflight\n" in run.stdout.replace('"', "")
 
 
 def test_phase_spans_its_tasks() -> None:

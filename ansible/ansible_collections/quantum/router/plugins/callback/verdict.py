@@ -43,7 +43,7 @@ PHASES = (
     "rollback",
     "report",
 )  # fmt: skip
-"""The task files that are phases; others are parts of one."""
+"""The task files that are phases; others are parts of the one that imports them."""
 
 _PHASE = re.compile(rf"/roles/router/tasks/({'|'.join(PHASES)})\.yml:\d+$")
 _TOUCHED = {"activate", "soak", "judge", "confirm", "rollback"}
@@ -93,6 +93,15 @@ class RunLog:
         return list(self._lines.get(host, []))
 
 
+def phase_of(task: Task | None) -> str | None:
+    """Return the phase a task belongs to: its own file's, or that of the nearest file that imports it."""
+    while task is not None:
+        if named := _PHASE.search(task.get_path() or ""):
+            return named[1]
+        task = task.get_first_parent_include()
+    return None
+
+
 def _rank(status: str) -> int:
     return ("skipped", "ok", "failed", "unreachable").index(status)
 
@@ -132,9 +141,8 @@ class CallbackModule(CallbackBase):
         """A task starts on a host."""
         now = time.monotonic()
         self._log.start(host.get_name(), now)
-        phase = _PHASE.search(task.get_path() or "")
-        if phase:
-            self._phases.start(host.get_name(), phase[1], now)
+        if phase := phase_of(task):
+            self._phases.start(host.get_name(), phase, now)
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         """A task went well."""
@@ -176,7 +184,7 @@ class CallbackModule(CallbackBase):
         if status in {"failed", "unreachable"}:
             told = f"{status}: {one_line(str(result.result.get('msg', '')))}"
         self._log.end(host, task.get_name(), told, now, datetime.now(tz=timezone.utc))
-        if phase := _PHASE.search(task.get_path() or ""):
-            self._phases.end(host, phase[1], status, now)
+        if phase := phase_of(task):
+            self._phases.end(host, phase, status, now)
         facts = {"_router_phases": self._phases.of(host), "_router_run_log": self._log.of(host)}
         self._variables.set_nonpersistent_facts(host, facts)
