@@ -57,7 +57,8 @@ def failure(copy: Path, path: Path) -> str:
 
 def main(names: list[str]) -> int:
     """Test every mutant; print those that nobody noticed and the score of each file; 0 when all reach the goal."""
-    paths = [*sorted(ROOT.glob("router/core/*.py")), ROOT / "router/redis_io/lua/commit.lua"]
+    lua = [ROOT / "router/redis_io/lua" / name for name in ("commit.lua", "common.lua")]
+    paths = [*sorted(ROOT.glob("router/core/*.py")), *lua]
     chosen = [path for path in paths if not names or path.name in names]
     jobs = [(p, m) for p in chosen for m in (python_mutants if p.suffix == ".py" else lua_mutants)(p)]
     copies: SimpleQueue[Path] = SimpleQueue()
@@ -77,7 +78,7 @@ def main(names: list[str]) -> int:
             sys.stderr.write(f"no mutant can be judged, the tests fail without one:\n{red}\n")
             return 1
         for (path, mutant), was_noticed in zip(jobs, pool.map(test, jobs), strict=True):
-            group = path.name if path.suffix == ".lua" else "core"
+            group = "lua" if path.suffix == ".lua" else "core"
             for counted in {path.name, group}:
                 seen[counted] += 1
                 noticed[counted] += was_noticed
@@ -86,7 +87,7 @@ def main(names: list[str]) -> int:
                 sys.stdout.flush()
     for name, total in seen.items():
         sys.stdout.write(f"{name}: {noticed[name]} of {total} mutants noticed, {noticed[name] / total:.1%}\n")
-    return int(any(100 * noticed[name] < GOAL * seen[name] for name in ("core", "commit.lua") if seen[name]))
+    return int(any(100 * noticed[name] < GOAL * seen[name] for name in ("core", "lua") if seen[name]))
 
 
 def _red_without_a_mutant(copy: Path, paths: list[Path]) -> str:

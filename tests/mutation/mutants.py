@@ -30,6 +30,9 @@ _SWAPS: Final[dict[type[ast.AST], type[ast.AST]]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.BitOr: ast.BitAnd,
     ast.LShift: ast.RShift, ast.Break: ast.Continue, ast.Continue: ast.Break,
 }  # fmt: skip
+_LUA_SWAPS: Final = {
+    " ~= ": " == ", " == ": " ~= ", " > ": " >= ", " >= ": " > ", " < ": " <= ", " and ": " or ", " or ": " and ",
+}  # fmt: skip
 #: What holds words for people or names of modules: no behaviour to mistake.
 _WORDS: Final = (ast.JoinedStr, ast.Import, ast.ImportFrom, ast.Raise)
 
@@ -47,28 +50,17 @@ def python_mutants(path: Path) -> Iterator[Mutant]:
 
 
 def lua_mutants(path: Path) -> Iterator[Mutant]:
-    """Yield the script with each guard removed, turned round or off by one, and each thing it demands forgotten."""
+    """Yield the script with each guard removed or turned round, each operator mistaken, each demand forgotten."""
     text = path.read_text(encoding="utf-8")
     for match in re.finditer(r"\b(?:else)?if (.+?) then", text):
-        condition = match[1]
-        for mistaken in ("false", f"not ({condition})", *_off(condition)):
-            yield _lua(text, match.start(1), condition, mistaken)
+        for mistaken in ("false", f"not ({match[1]})"):
+            yield _lua(text, match.start(1), match[1], mistaken)
+    for match in re.finditer("|".join(_LUA_SWAPS), text):
+        before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+        if "--" not in before and before.count("'") % 2 == 0:  # neither in a comment nor in words for people
+            yield _lua(text, match.start(), match[0], _LUA_SWAPS[match[0]])
     for match in re.finditer(r"\{'[A-Z]+', [^{}]*\},?|\[[A-Z_]+\] = '\w+',?", text):
         yield _lua(text, match.start(), match[0], "")
-
-
-def _off(condition: str) -> Iterator[str]:
-    swaps = {
-        " ~= ": " == ",
-        " == ": " ~= ",
-        " > ": " >= ",
-        " >= ": " > ",
-        " < ": " <= ",
-        " and ": " or ",
-        " or ": " and ",
-    }
-    for match in re.finditer("|".join(swaps), condition):
-        yield condition[: match.start()] + swaps[match[0]] + condition[match.end() :]
 
 
 def _lua(text: str, start: int, old: str, new: str) -> Mutant:

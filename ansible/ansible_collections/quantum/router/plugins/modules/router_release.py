@@ -109,7 +109,6 @@ options:
       - By how much this deployment lowered the count of open orders (old count minus forced one).
       - Give it with O(state=activated); a rollback, also a later one, adds it to the count again as soon as Redis
         answers.
-      - With O(state=rolled_back) it is added to what was given at activation.
     type: int
     default: 0
   verdict:
@@ -356,7 +355,6 @@ def _rolled_back(module: AnsibleModule, host: Host) -> dict[str, Any]:
         to=given["to"],
         deployment=given["deployment"],
         reason=given["reason"],
-        capacity_delta=given["capacity_delta"],
         force=given["force"],
         verdict=given["verdict"],
     )

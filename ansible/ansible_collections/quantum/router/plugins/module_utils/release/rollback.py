@@ -52,7 +52,6 @@ def rollback(
     to: str | None = None,
     deployment: str | None = None,
     reason: str = "",
-    capacity_delta: int = 0,
     force: bool = False,
     verdict: Mapping[str, Any] | None = None,
 ) -> Rollback:
@@ -73,7 +72,7 @@ def rollback(
         if planned.is_back:
             return _finish(host, state, planned, reason)
         found = verdict or (state.pending.verdict if state.pending else {})
-        saved = _put_back(host, state, planned, found, capacity_delta)
+        saved = _put_back(host, state, planned, found)
         problem = _reload(host, state, planned) or _start(host, planned)
         facts = {"from": planned.move.origin, "to": planned.move.target, "reason": reason, "problem": problem}
         warnings = [saved, *end(host, "rolled back", undone or None, found, began_s, **facts), capacity.settle(host)]
@@ -167,9 +166,9 @@ def _may_run(host: Host, release: str | None) -> bool:
     return f"{host.layout.host_path(host.layout.release(release))}/".encode() in command
 
 
-def _put_back(host: Host, state: State, planned: Plan, found: Mapping[str, Any], capacity_delta: int = 0) -> str | None:
+def _put_back(host: Host, state: State, planned: Plan, found: Mapping[str, Any]) -> str | None:
     """Bring files and state to what is returned to; returns a warning where the state could not be written."""
-    move, owed = planned.move, (planned.cut_off or {}).get("capacity_delta", capacity_delta)
+    move, owed = planned.move, (planned.cut_off or {}).get("capacity_delta", 0)
     for name, why in planned.passed_over:
         store.record(host, "passed over", to=name, reason=why)
     _mark(host, state, move, found, owed)
