@@ -37,7 +37,7 @@ TARGET_UP := $(if $(filter $(LAB_INVENTORY) $(LAB_INVENTORY)/,$(INVENTORY)),lab-
 SCRIPTS := requirements/wheelhouse.py molecule/shared/lab.py $(wildcard molecule/shared/host/*.py)
 
 ##@ Deploy
-.PHONY: deploy rollback confirm freeze unfreeze history recon verify drill capacity rotate-secret monitoring
+.PHONY: deploy rollback confirm freeze unfreeze status logs history recon verify drill capacity rotate-secret monitoring
 deploy: wheel wheelhouse $(TARGET_UP) ## Put the router on the hosts of INVENTORY, prove it, undo it if it did not help
 	@$(PLAYBOOK) site.yml $(ARGS)
 
@@ -54,6 +54,12 @@ freeze: $(VENV) ## Refuse deployments until make unfreeze; MESSAGE='what for'
 
 unfreeze: $(VENV) ## Let deployments in again
 	@$(PLAYBOOK) quantum.router.unfreeze $(ARGS)
+
+status: $(VENV) ## What the routers do at the moment
+	@$(PLAYBOOK) quantum.router.status $(ARGS)
+
+logs: $(VENV) ## The last 100 lines of the routers' logs
+	@$(PLAYBOOK) quantum.router.logs $(ARGS)
 
 history: $(VENV) ## Deployments and rollbacks: who, when, from what to what, verdict, numbers, duration
 	@$(PLAYBOOK) quantum.router.history $(ARGS)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -23,6 +24,9 @@ from router.proof.soak import Watch, prove
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from router.proof.judge import Verdict
+    from router.proof.soak import Progress
 
 VERDICT_EXIT_CODES = {Status.PASSED: 0, Status.FAILED: 1, Status.INCONCLUSIVE: 2}
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
@@ -79,6 +83,7 @@ def snapshot(unit: str, since_ms: int | None, window_s: float, *, as_json: bool)
 @click.option("--since-ms", required=True, type=click.IntRange(0), help="When it was activated, by the host's clock.")
 @click.option("--before", required=True, type=click.Path(path_type=Path), help="Snapshot of the router before it.")
 @click.option("--after", type=click.Path(path_type=Path), help="File for what was seen, besides standard output.")
+@click.option("--progress", type=click.Path(path_type=Path), help="File that tells meanwhile how far it is, as JSON.")
 @click.option("--min-s", required=True, type=click.FloatRange(0), help="A pass needs at least this long.")
 @click.option("--max-s", required=True, type=click.FloatRange(0), help="Give up then.")
 @click.option(
@@ -92,6 +97,7 @@ def soak(
     since_ms: int,
     before: Path,
     after: Path | None,
+    progress: Path | None,
     min_s: float,
     max_s: float,
     own: dict[str, Command],
@@ -100,9 +106,19 @@ def soak(
 ) -> None:
     """Watch a release until its verdict is certain; print what was seen, as JSON. Run as root."""
     baseline, thresholds = _evidence(before, Snapshot), Thresholds(**limits)
+
+    def judged(seen: Soaked) -> Verdict:
+        return _judge(baseline, seen, thresholds, off)
+
+    def tell(now: Progress) -> None:
+        # Only people wait for it: a full disk is no reason to stop watching.
+        with contextlib.suppress(OSError):
+            if progress is not None:
+                _replace(progress, msgspec.json.encode(now))
+
     with redis_of_environment() as (client, settings, keys):
         watch = Watch(client, settings, keys, unit, Host(), release_in(release_dir), since_ms)
-        done = prove(watch, lambda seen: _judge(baseline, seen, thresholds, off), (min_s, max_s), own)
+        done = prove(watch, judged, (min_s, max_s), own, tell)
     if after is not None:
         after.write_bytes(msgspec.json.encode(done.after))
     click.echo(msgspec.json.encode(done))
@@ -163,6 +179,13 @@ def _evidence(path: Path, kind: type[AnySnapshot]) -> AnySnapshot:
     except OSError as error:
         raise click.UsageError(f"cannot read {path}: {error.strerror}") from None
     return decode(document, kind, str(path))
+
+
+def _replace(path: Path, document: bytes) -> None:
+    """Write *document* so that a reader finds this one or the one before, each whole."""
+    draft = path.with_name(f".{path.name}")
+    draft.write_bytes(document)
+    draft.replace(path)
 
 
 def _show(facts: dict[str, Any], *, as_json: bool) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from router.config import Settings
+    from router.proof.criteria import Status
     from router.proof.evidence import Answer
     from router.proof.host import Host, Journal
     from router.redis_io.keys import Keys
@@ -42,6 +43,22 @@ JUDGE_EVERY_S: Final = 3.0
 COMMIT_GRACE_S: Final = 0.5
 #: Milliseconds at either end of a soak in which a log line may tell of an intent outside of it.
 EDGE_MS: Final = 1000
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a soak has come, for people who wait: its seconds, the counts so far, and the verdict as it stands.
+
+    A pass needs at least *least_s*; *most_s* is when the soak gives up. *certain* says that it has ended.
+    """
+
+    elapsed_s: float
+    least_s: float
+    most_s: float
+    signals: int
+    intents: int
+    open_orders: int | None
+    verdict: Status
+    certain: bool
 
 
 class Soak(msgspec.Struct, frozen=True):
@@ -59,11 +76,13 @@ def soak(
     clock_s: Callable[[], float],
     sleep: Callable[[float], None],
     answers: Callable[[], list[Answer]] = list,
+    tell: Callable[[Progress], None] = lambda _progress: None,
 ) -> Soak:
     """Look every second and judge every third until the verdict is certain, or *span_s* (least, most) has passed.
 
     *judged* gives the verdict on evidence; *answers*, those of the user's own criteria, are asked for once a verdict
-    may pass. *clock_s* is monotonic. A look that takes long, since Redis does not answer, delays the next one.
+    may pass; *tell* hears of each judgement. *clock_s* is monotonic. A look that takes long, since Redis does not
+    answer, delays the next one.
     """
     start_s = clock_s()
     judged_s, spent = float("-inf"), 0.0
@@ -76,21 +95,28 @@ def soak(
             said = answers() if elapsed_s >= span_s[0] else []
             after = msgspec.structs.replace(evidence(looks), error_share=share, answers=said)
             verdict = judged(after)
-            if certain(verdict, elapsed_s, *span_s):
+            is_certain = certain(verdict, elapsed_s, *span_s)
+            counts = (after.signals, after.intents, after.capacity.open_orders)
+            tell(Progress(elapsed_s, *span_s, *counts, verdict.verdict, is_certain))
+            if is_certain:
                 return Soak(after, verdict)
             judged_s, spent = elapsed_s, spent + share
         sleep(LOOK_EVERY_S)
 
 
 def prove(
-    watch: Watch, judged: Callable[[Soaked], Verdict], span_s: tuple[float, float], own: Mapping[str, Command]
+    watch: Watch,
+    judged: Callable[[Soaked], Verdict],
+    span_s: tuple[float, float],
+    own: Mapping[str, Command],
+    tell: Callable[[Progress], None],
 ) -> Soak:
     """Soak on a real host with real clocks: `soak` with what *watch* sees, its end completed by the dedup keys."""
 
     def answers() -> list[Answer]:
         return [ask(name, command, watch.facts) for name, command in own.items()]
 
-    done = soak(watch.look, watch.evidence, judged, span_s, time.monotonic, time.sleep, answers)
+    done = soak(watch.look, watch.evidence, judged, span_s, time.monotonic, time.sleep, answers, tell)
     return Soak(msgspec.structs.replace(done.after, dedup_keys=watch.dedup_keys()), done.verdict)
 
 

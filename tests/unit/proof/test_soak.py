@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from router.proof.evidence import Look, Soaked
     from router.proof.judge import Verdict
+    from router.proof.soak import Progress
     from tests.unit.proof.conftest import Make
 
 
@@ -28,6 +29,7 @@ class Stage:
         self.judged_at_s: list[float] = []
         self.shares: list[float] = []
         self.asked_at_s: list[float] = []
+        self.told: list[Progress] = []
         self._look = look
         self._evidence = evidence
 
@@ -56,7 +58,7 @@ class Stage:
             self.shares.append(after.error_share)
             return judge(before, after)
 
-        return soak(self.look, self.evidence, judged, span_s, lambda: self.now_s, self.sleep, self.answers)
+        return soak(self.look, self.evidence, judged, span_s, lambda: self.now_s, self.sleep, self.answers, self.told.append)
 
 
 def test_pass_waits_for_the_minimum(make_before: Make, make_after: Make, make_look: Make) -> None:
@@ -70,6 +72,19 @@ def test_pass_waits_for_the_minimum(make_before: Make, make_after: Make, make_lo
     assert len(done.after.looks) == 31
     assert stage.asked_at_s == [30.0]
     assert "mine" == done.verdict.criteria[-1].name
+
+
+def test_tells_how_far_it_is(make_before: Make, make_after: Make, make_look: Make) -> None:
+    """Each judgement is told with its time, span, counts and verdict; only the last one is certain."""
+    stage = Stage(
+        lambda now_s: make_look(at_ms=int(30_000 + now_s * 1000)), lambda looks: make_after(looks=list(looks))
+    )
+    done = stage.soak(make_before(), (30.0, 300.0))
+    assert stage.judged_at_s == [told.elapsed_s for told in stage.told]
+    assert [False] * 10 + [True] == [told.certain for told in stage.told]
+    last, after = stage.told[-1], done.after
+    expected = (30.0, 300.0, after.signals, after.intents, after.capacity.open_orders, Status.PASSED)
+    assert expected == (last.least_s, last.most_s, last.signals, last.intents, last.open_orders, last.verdict)
 
 
 def test_fail_ends_at_once(make_before: Make, make_after: Make, make_look: Make) -> None:

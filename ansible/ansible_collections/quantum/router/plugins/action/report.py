@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.quantum.router.plugins.plugin_utils.comparison import comparison
 from ansible_collections.quantum.router.plugins.plugin_utils.listing import one_line, problems_of
 
 SCHEMA = 1
@@ -206,6 +207,11 @@ def write(folder: Path, report: dict[str, Any]) -> Path:
     return path
 
 
+def _table(report: dict[str, Any]) -> list[str]:
+    before, after = report["before"], report["after"]
+    return comparison(report["host"], before, after) if before and after else []
+
+
 def _replace(path: Path, text: str) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as draft:
         draft.write(f"{text}\n")
@@ -232,5 +238,7 @@ class ActionModule(ActionBase):
         if not self._task.check_mode:
             result["path"] = str(write(Path(facts["dir"]).expanduser(), report))
         # The way that set_stats takes too: the callback reads it when everything has been printed.
-        result["ansible_stats"] = {"data": {"router_line": said}, "per_host": True, "aggregate": False}
+        table = [] if report["unchanged"] else _table(report)
+        shown = {"router_line": said, "router_table": table}
+        result["ansible_stats"] = {"data": shown, "per_host": True, "aggregate": False}
         return result

@@ -18,7 +18,8 @@ short_description: One last line for every host that says how it went
 version_added: 1.0.0
 author: Quantum Router maintainers (@quantum-router)
 description:
-  - Prints the line of M(quantum.router.report) for every host after everything else.
+  - Says when a host comes to its next phase.
+  - Prints a table of before and after for every host, and after everything else the line of M(quantum.router.report).
   - A host that never got there, since it was unreachable or refused, gets a line with the reason.
   - Measures the phases of the role and hands them to the report as the fact C(_router_phases).
   - Keeps a line for every task that ended and hands them to the report as the fact C(_router_run_log).
@@ -66,6 +67,11 @@ class Phases:
         seconds = round(now - self._began.get((host, phase), now), 2)
         self._found[host, phase] = {"name": phase, "seconds": seconds, "status": worst}
 
+    def is_new(self, host: str, phase: str) -> bool:
+        """Whether to say that the host comes to the phase; where nothing is deployed all are skipped, in silence."""
+        idle = self._found.get((host, "lock"), {}).get("status") == "skipped" and phase != "report"
+        return (host, phase) not in self._began and not idle
+
     def of(self, host: str) -> list[dict[str, Any]]:
         """All phases of the host so far."""
         return [phase for (owner, _name), phase in self._found.items() if owner == host]
@@ -100,6 +106,13 @@ def phase_of(task: Task | None) -> str | None:
             return named[1]
         task = task.get_first_parent_include()
     return None
+
+
+def heading(host: str, phase: str) -> str:
+    """Return the line that says which phase a host comes to, and how many there are; a rollback is none of them."""
+    ahead = [name for name in PHASES if name != "rollback"]
+    place = f" ({ahead.index(phase) + 1} of {len(ahead)})" if phase in ahead else ""
+    return f"{host}: {phase}{place}"
 
 
 def _rank(status: str) -> int:
@@ -142,6 +155,8 @@ class CallbackModule(CallbackBase):
         now = time.monotonic()
         self._log.start(host.get_name(), now)
         if phase := phase_of(task):
+            if self._phases.is_new(host.get_name(), phase):
+                self._display.display(heading(host.get_name(), phase))
             self._phases.start(host.get_name(), phase, now)
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
@@ -166,7 +181,10 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         """Print what is to be said of every host, and nothing after it."""
-        said = [text for host in sorted(stats.processed) for text in self._lines(stats, host)]
+        hosts = sorted(stats.processed)
+        tables = [stats.custom.get(host, {}).get("router_table") for host in hosts]
+        said = [text for table in tables if table for text in (*table, "")]
+        said += [text for host in hosts for text in self._lines(stats, host)]
         if said:
             self._display.display("\n".join(said))
 
