@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import login, state, store
@@ -58,7 +58,7 @@ def settle(host: Host) -> str | None:
         # First what was begun: what a deployment took is given back only after it was surely taken.
         _finish(host)
         for release in store.load(host.layout).owed:
-            store.save(host.layout, state.begin_settling(store.load(host.layout), release, secrets.token_hex(8)))
+            store.save(host.layout, state.begin_settling(store.load(host.layout), release, os.urandom(8).hex()))
         _finish(host)
     except (OSError, ValueError, ReleaseError) as error:
         owed = ", ".join(f"{delta:+d} from {name}" for name, delta in state.unsettled(store.load(host.layout)).items())

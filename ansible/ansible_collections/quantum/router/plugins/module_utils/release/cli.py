@@ -53,7 +53,8 @@ def main(arguments: Sequence[str], host: Host | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="router-release", description="Releases of the quantum router on this host.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # Its name is said, for to find it out argparse loads what prints usages.
+    commands = parser.add_subparsers(prog=parser.prog, dest="command", required=True, metavar="COMMAND")
     for name, (_work, text, options) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--json", action="store_true", help="answer in JSON")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping
 
@@ -83,6 +82,6 @@ def _protected(layout: Layout, state: State) -> list[str]:
 def _remove(host: Host, release: str) -> None:
     # The manifest goes first: what is left of an interrupted removal counts as unfinished, not as damaged.
     durable.remove(host.layout.release(release) / MANIFEST)
-    shutil.rmtree(host.layout.release(release))
+    durable.remove_tree(host.layout.release(release))
     durable.remove(files.aside(host.layout.units / host.unit, release))
     store.record(host, "pruned", release=release)

@@ -5,19 +5,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-def sha256(path: Path) -> str:
+def sha256(path: str | Path) -> str:
     """Hexadecimal digest of a file's bytes."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        while block := os.read(descriptor, 1 << 16):
             digest.update(block)
+    finally:
+        os.close(descriptor)
     return digest.hexdigest()
 
 
@@ -33,7 +37,8 @@ def sync_directory(path: Path) -> None:
 def write(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
     """Replace a file, or a link, whole or not at all; `owner` is (uid, gid)."""
     # The temporary name ends in neither .service nor .conf, so systemd never reads half a file.
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    aside = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             if owner is not None:
@@ -42,10 +47,9 @@ def write(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, int] | N
             file.write(data)
             file.flush()
             os.fsync(descriptor)
-        Path(name).replace(path)
+        aside.replace(path)
     except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
+        aside.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say where
         raise
@@ -66,3 +70,10 @@ def remove(path: Path) -> None:
     if os.path.lexists(path):
         path.unlink()
         sync_directory(path.parent)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder and everything in it."""
+    import shutil  # noqa: PLC0415 - a rollback, which removes none, starts quicker without it
+
+    shutil.rmtree(path)

@@ -11,7 +11,7 @@ people. A lock of an earlier boot is over: the boot units have settled what it w
 from __future__ import annotations
 
 import json
-import secrets
+import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -195,7 +195,7 @@ def _refuse_unlock(host: Host, lock: Lock, token: str | None) -> None:
 def _take(host: Host, request: Request) -> Lock:
     old, now = load(host), host.moment()
     lock = Lock(
-        token=secrets.token_hex(8),
+        token=os.urandom(8).hex(),
         owner=host.who,
         deployment=request.deployment,
         message=request.message,

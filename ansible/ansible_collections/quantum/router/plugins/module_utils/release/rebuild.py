@@ -10,7 +10,6 @@ too, puts it back.
 from __future__ import annotations
 
 import contextlib
-import shutil
 from typing import TYPE_CHECKING, Iterator
 
 from . import durable, manifest, store
@@ -82,4 +81,4 @@ def _bring_back(aside: Path) -> None:
 
 def _discard(tree: Path) -> None:
     if tree.exists():
-        shutil.rmtree(tree)
+        durable.remove_tree(tree)

@@ -71,7 +71,7 @@ def stage_deployer(host: Host, wheel: Path, wheelhouse: Path) -> bool:
         _build_venv(host, venv, wheel, wheelhouse)
         manifest.write(venv.parent, {"deployer": venv.parent.name})
     for old in host.layout.deployers_built()[:-KEEP_DEPLOYERS]:
-        shutil.rmtree(old)
+        durable.remove_tree(old)
     store.record(host, "deployer", to=venv.parent.name)
     return True
 
