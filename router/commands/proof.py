@@ -82,8 +82,11 @@ def snapshot(unit: str, since_ms: int | None, window_s: float, *, as_json: bool)
 )
 @click.option("--since-ms", required=True, type=click.IntRange(0), help="When it was activated, by the host's clock.")
 @click.option("--before", required=True, type=click.Path(path_type=Path), help="Snapshot of the router before it.")
-@click.option("--after", type=click.Path(path_type=Path), help="File for what was seen, besides standard output.")
-@click.option("--progress", type=click.Path(path_type=Path), help="File that tells meanwhile how far it is, as JSON.")
+@click.option(
+    "--after",
+    type=click.Path(path_type=Path),
+    help="File for what was seen, besides standard output; FILE.progress tells how far it is.",
+)
 @click.option("--min-s", required=True, type=click.FloatRange(0), help="A pass needs at least this long.")
 @click.option("--max-s", required=True, type=click.FloatRange(0), help="Give up then.")
 @click.option(
@@ -97,7 +100,6 @@ def soak(
     since_ms: int,
     before: Path,
     after: Path | None,
-    progress: Path | None,
     min_s: float,
     max_s: float,
     own: dict[str, Command],
@@ -113,8 +115,8 @@ def soak(
     def tell(now: Progress) -> None:
         # Only people wait for it: a full disk is no reason to stop watching.
         with contextlib.suppress(OSError):
-            if progress is not None:
-                _replace(progress, msgspec.json.encode(now))
+            if after is not None:
+                _replace(Path(f"{after}.progress"), msgspec.json.encode(now))
 
     with redis_of_environment() as (client, settings, keys):
         watch = Watch(client, settings, keys, unit, Host(), release_in(release_dir), since_ms)

@@ -96,12 +96,18 @@ def soak(
             after = msgspec.structs.replace(evidence(looks), error_share=share, answers=said)
             verdict = judged(after)
             is_certain = certain(verdict, elapsed_s, *span_s)
-            counts = (after.signals, after.intents, after.capacity.open_orders)
-            tell(Progress(elapsed_s, *span_s, *counts, verdict.verdict, is_certain))
+            tell(_progress(elapsed_s, span_s, after, verdict, is_certain=is_certain))
             if is_certain:
                 return Soak(after, verdict)
             judged_s, spent = elapsed_s, spent + share
         sleep(LOOK_EVERY_S)
+
+
+def _progress(
+    elapsed_s: float, span_s: tuple[float, float], after: Soaked, verdict: Verdict, *, is_certain: bool
+) -> Progress:
+    open_orders = after.capacity.open_orders
+    return Progress(elapsed_s, *span_s, after.signals, after.intents, open_orders, verdict.verdict, is_certain)
 
 
 def prove(

@@ -29,24 +29,22 @@ PROGRESS: dict[str, Any] = {
     [
         (
             {},
-            "lab: soak [##########..........]  33 s of at least 66 s: "
-            "200 signals, 5 intents (2.5%), 9 open orders: inconclusive so far",
+            "[##########..........]  33 s of at least 66 s: 200 signals, 5 intents (2.5%), 9 open: inconclusive so far",
         ),
         (
             {"elapsed_s": 90.2, "signals": 0, "intents": 0, "open_orders": None},
-            "lab: soak [####################]  90 s of at most 600 s: "
-            "0 signals, 0 intents, unknown open orders: inconclusive so far",
+            "[####################]  90 s of at most 600 s: 0 signals, 0 intents, unknown open: inconclusive so far",
         ),
         (
             {"elapsed_s": 66.0, "verdict": "pass", "certain": True},
-            "lab: soak [####################]  66 s of at most 600 s: 200 signals, 5 intents (2.5%), 9 open orders: pass",
+            "[####################]  66 s of at most 600 s: 200 signals, 5 intents (2.5%), 9 open: pass",
         ),
     ],
     ids=["half of what a pass needs", "nothing known", "ended"],
 )
 def test_bar_tells_time_and_counts(changed: dict[str, Any], expected: str) -> None:
     """A line says how much of the time a pass needs is over, what was counted, and what the verdict would be."""
-    assert expected == soak.bar("lab", {**PROGRESS, **changed})
+    assert f"lab: soak {expected}" == soak.bar("lab", {**PROGRESS, **changed})
 
 
 def test_table_has_before_beside_after() -> None:
@@ -70,7 +68,7 @@ def test_heading_counts_the_phases() -> None:
 
 
 def test_phases_are_told_once_and_not_when_nothing_is_deployed() -> None:
-    """A phase is announced at its first task; where the lock was not needed, what follows is skipped, up to the report."""
+    """A phase is announced at its first task; where no lock was needed, only the report is to come."""
     phases = verdict.Phases()
     assert phases.is_new("lab", "lock")
     phases.start("lab", "lock", 1.0)

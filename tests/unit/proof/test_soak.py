@@ -58,7 +58,9 @@ class Stage:
             self.shares.append(after.error_share)
             return judge(before, after)
 
-        return soak(self.look, self.evidence, judged, span_s, lambda: self.now_s, self.sleep, self.answers, self.told.append)
+        return soak(
+            self.look, self.evidence, judged, span_s, lambda: self.now_s, self.sleep, self.answers, self.told.append
+        )
 
 
 def test_pass_waits_for_the_minimum(make_before: Make, make_after: Make, make_look: Make) -> None:

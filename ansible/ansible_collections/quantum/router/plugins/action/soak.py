@@ -24,12 +24,9 @@ TELL_S = 6.0
 ASK_S = 10.0
 """Seconds between questions whether the command still runs, which cost more than to read its file."""
 
-GRACE_S = 30
-"""Seconds beyond the task's time for a host that is slow to say that the command was ended."""
-
 
 def bar(host: str, progress: dict[str, Any]) -> str:
-    """Return one line of `router soak --progress`: a bar, the seconds, the counts so far, and the verdict as it stands.
+    """Return what `router soak` tells meanwhile as one line: a bar, seconds, counts so far, the verdict as it stands.
 
     The bar is full when the verdict may be a pass; from then on it only has to be certain.
     """
@@ -44,7 +41,7 @@ def bar(host: str, progress: dict[str, Any]) -> str:
     stands = progress["verdict"] if progress["certain"] else f"{progress['verdict']} so far"
     return (
         f"{host}: soak [{drawn:.<{WIDTH}}] {elapsed_s:3.0f} s of {span} s: "
-        f"{signals} signals, {intents} intents{share_text}, {open_text} open orders: {stands}"
+        f"{signals} signals, {intents} intents{share_text}, {open_text} open: {stands}"
     )
 
 
@@ -60,31 +57,30 @@ class ActionModule(ActionBase):
         command = {"argv": self._task.args["argv"], "creates": self._task.args["creates"]}
         background = not self._task.check_mode
         begun = self._execute_module("ansible.legacy.command", command, task_vars=task_vars, wrap_async=background)
-        if not begun.get("ansible_job_id") or begun.get("finished"):
-            return begun
-        job = {"jid": begun["ansible_job_id"]}
-        ended = self._followed(job, task_vars)
-        self._execute_module("ansible.legacy.async_status", {**job, "mode": "cleanup"}, task_vars=task_vars)
-        return ended
+        if begun.get("ansible_job_id"):
+            self._follow(begun["ansible_job_id"], task_vars)
+        # Ansible itself waits for what is left of a job, and clears up after it.
+        return begun
 
-    def _followed(self, job: dict[str, str], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        """Wait for the end of the job, and say in between how far it is."""
+    def _follow(self, job: str, task_vars: dict[str, Any] | None) -> None:
+        """Say how far the job is until it has come to its end, whichever."""
         host = (task_vars or {}).get("inventory_hostname", "")
-        began_s = told_s = asked_s = time.monotonic()
-        while True:
+        # As the action `async_status` has it, which takes its arguments from a task only.
+        asked = {"jid": job, "_async_dir": self.get_shell_option("async_dir", default="~/.ansible_async")}
+        told_s = asked_s = time.monotonic()
+        is_certain = False
+        while not is_certain:
             time.sleep(self._task.poll)
             progress, now_s = self._progress(), time.monotonic()
             is_certain = bool(progress and progress["certain"])
             if progress and (is_certain or now_s - told_s >= TELL_S):
                 told_s = now_s
                 self._display.display(bar(host, progress))
-            if is_certain or now_s - asked_s >= ASK_S:
+            if now_s - asked_s >= ASK_S:
                 asked_s = now_s
-                status = self._execute_module("ansible.legacy.async_status", job, task_vars=task_vars)
+                status = self._execute_module("ansible.legacy.async_status", asked, task_vars=task_vars)
                 if status.get("finished") or status.get("failed"):
-                    return status
-            if now_s - began_s > self._task.async_val + GRACE_S:
-                return {"failed": True, "finished": 1, "msg": f"the soak has not ended after {now_s - began_s:.0f} s"}
+                    return
 
     def _progress(self) -> dict[str, Any] | None:
         """Return what the command told last, None before it has."""

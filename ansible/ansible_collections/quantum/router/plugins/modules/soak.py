@@ -11,8 +11,8 @@ short_description: Have a release watched on its host, and say how far that is
 version_added: 1.0.0
 author: Quantum Router maintainers (@quantum-router)
 description:
-  - Runs C(router soak) in the background of the host and prints a line with a bar and the counts so far every few seconds.
-  - Give the task C(async), the most seconds that the command may take, and C(poll), those between two looks at its file.
+  - Runs C(router soak) in the background of the host, and every few seconds prints a bar and the counts so far.
+  - Give the task C(async), the most seconds the command may take, and C(poll), those between two looks at its file.
 attributes:
   check_mode:
     description: Says whether the command would run. Ansible allows no C(async) there.
@@ -39,9 +39,9 @@ options:
 EXAMPLES = """
 - name: Watch the release until its verdict is certain
   quantum.router.soak:
-    argv: [router, soak, --unit, quantum-ai-strategy-router.service, --progress, /run/soak.json]
-    creates: /var/lib/quantum-router/deployments/d1/after.json
-    progress: /run/soak.json
+    argv: [router, soak, --unit, quantum-ai-strategy-router.service, --after, /run/after.json]
+    creates: /run/after.json
+    progress: /run/after.json.progress
   async: 600
   poll: 2
 """

@@ -50,9 +50,8 @@ def build(interpreter: str) -> bytes:
                 entry = zipfile.ZipInfo(member, _EPOCH)
                 entry.external_attr = 0o644 << 16
                 archive.writestr(entry, content)
-    # Isolated: neither the caller's folder nor PYTHON* variables can replace a module under a tool that root runs;
-    # and without `site`, which finds nothing that is needed here.
-    return b"#!" + interpreter.encode() + b" -IS\n" + buffer.getvalue()
+    # Isolated: neither the caller's folder nor PYTHON* variables can replace a module under a tool that root runs.
+    return b"#!" + interpreter.encode() + b" -I\n" + buffer.getvalue()
 
 
 def interpreter() -> str:
