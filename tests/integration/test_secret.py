@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "ansible"))
-
 from ansible_collections.quantum.router.plugins.module_utils.release import lock, login, secret, store
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host

@@ -6,16 +6,11 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-import sys
 import zipfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[3] / "ansible"))
-
 from ansible_collections.quantum.router.plugins.module_utils.release import manifest
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT, Layout
@@ -23,6 +18,7 @@ from ansible_collections.quantum.router.plugins.module_utils.release.systemctl i
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 LEGACY_UNIT = "[Service]\nExecStart=/usr/bin/python3 /home/qt/router.py\n"
 
