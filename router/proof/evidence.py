@@ -74,11 +74,24 @@ class RedisState(msgspec.Struct, frozen=True):
     redis_version: str | None = None
 
 
+class Pace(msgspec.Struct, frozen=True):
+    """How many signals and intents came in each *step_s* seconds of a snapshot's time, for people to look at.
+
+    At most 600 counts each; they begin with the whole second of Redis' clock in which the snapshot does. The signals of
+    the last window of a soak are among them.
+    """
+
+    step_s: Annotated[int, msgspec.Meta(ge=1)] = 1
+    signals: list[Count] = []
+    intents: list[Count] = []
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A host over *window_seconds* up to *taken_at_ms*; times are Redis' clock in ms.
 
     *signals* are the tradeable ones (valid, not hold, not reduce-only), *eligible* those of at least MIN_CONFIDENCE,
-    *intents* the ones that are not reduce-only; *events* counts the unit's log lines by their EVENT field.
+    *intents* the ones that are not reduce-only; *rejects* counts what the stream of rejects got by its reason code;
+    *events* counts the unit's log lines by their EVENT field.
     """
 
     taken_at: str
@@ -89,6 +102,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     eligible: Count
     intents: Count
     publish_ratio: float | None = None
+    pace: Pace = Pace()
+    rejects: dict[str, Count] = {}
     governor: Governor = Governor()
     capacity: Capacity = Capacity()
     dedup_keys: int | None = None

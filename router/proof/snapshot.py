@@ -15,7 +15,7 @@ import redis
 
 from router.errors import RedisUnavailableError, one_line
 from router.proof.evidence import Capacity, Execution, Governor, RedisState, Service, Snapshot
-from router.proof.streams import IntentTally, Pages, SignalTally
+from router.proof.streams import IntentTally, Pages, RejectTally, SignalTally, pace
 from router.redis_io.client import redis_time_ms, wrong_type
 from router.redis_io.rights import types
 
@@ -75,12 +75,16 @@ def _fields(client: redis.Redis, settings: Settings, keys: Keys, start_ms: int, 
     intents = IntentTally(Pages(client, keys.intents, start_ms))
     signals.advance(now_ms)
     intents.advance(now_ms)
+    rejects = RejectTally(Pages(client, keys.rejects, start_ms))
+    rejects.advance(now_ms)
     return {
         **frame(now_ms, start_ms),
         "signals": signals.tradeable,
         "eligible": signals.eligible,
         "intents": intents.count,
         "publish_ratio": ratio(intents.count, signals.tradeable),
+        "pace": pace(signals.seconds, intents.seconds, start_ms, now_ms),
+        "rejects": dict(rejects.codes),
         "dedup_keys": count_dedup_keys(client, keys),
         **msgspec.structs.asdict(read_state(client, settings, keys, now_ms)),
     }

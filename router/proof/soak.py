@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import redis
@@ -24,7 +24,7 @@ from router.proof.snapshot import (
     read_state,
     with_lease,
 )
-from router.proof.streams import IntentTally, Pages, SignalTally
+from router.proof.streams import IntentTally, Pages, RejectTally, SignalTally, pace
 from router.redis_io.scripts import Scripts
 
 if TYPE_CHECKING:
@@ -126,6 +126,14 @@ def prove(
     return Soak(msgspec.structs.replace(done.after, dedup_keys=watch.dedup_keys()), done.verdict)
 
 
+class _Tallies(NamedTuple):
+    """What is counted in the streams since the activation."""
+
+    signals: SignalTally
+    intents: IntentTally
+    rejects: RejectTally
+
+
 class Watch:
     """The eyes of a soak on a real host: looks, and all of them together as evidence.
 
@@ -152,8 +160,7 @@ class Watch:
         self._scripts = Scripts(client, settings, keys)
         #: Redis' clock minus the host's; taken to be none until Redis has answered once.
         self._skew_ms = 0
-        self._signals: SignalTally | None = None
-        self._intents: IntentTally | None = None
+        self._tallies: _Tallies | None = None
         #: What the last look had counted: a look that fails half-way leaves its signals to the next one.
         self._counted = (0, 0, 0)
 
@@ -179,28 +186,21 @@ class Watch:
         decided_ms = now_ms - (self._settings.window_s + COMMIT_GRACE_S) * 1000
         decided = [look for look in looks if look.at_ms <= decided_ms]
         signals = sum(look.signals_since_last for look in decided)
-        intents, boosted, foreign, times_ms = 0, 0, 0, []
-        if self._intents is not None:
-            intents, boosted, foreign = self._intents.count, self._intents.boosted, self._intents.foreign
-            times_ms = list(self._intents.times_ms)
+        counted = self._from_streams(now_ms)
         journal = self._host.journal(self._unit, self._activated_ms)
         return Soaked(
             **frame(now_ms, self._activated_ms + self._skew_ms),
             signals=signals,
             eligible=sum(look.eligible_since_last for look in decided),
-            intents=intents,
-            publish_ratio=ratio(intents, signals),
+            publish_ratio=ratio(counted["intents"], signals),
             service=looks[-1].service,
             events=journal.events if journal else None,
             said=self._said(journal, now_ms) if journal else None,
-            intents_ms=times_ms,
-            boosted=boosted,
-            foreign=foreign,
-            invalid=self._signals.invalid if self._signals else 0,
             looks=list(looks),
             settings=Policy(**{name: getattr(self._settings, name) for name in Policy.__struct_fields__}),
             release=self._release,
             log_sample=journal.sample if journal else [],
+            **counted,
             **msgspec.structs.asdict(state),
         )
 
@@ -216,6 +216,21 @@ class Watch:
         """What a criterion of the user's own is told, as its environment."""
         return {"UNIT": self._unit, "RELEASE": self._release.id, "SINCE_MS": str(self._activated_ms)}
 
+    def _from_streams(self, now_ms: int) -> dict[str, Any]:
+        """Return the fields of evidence that the streams tell; nothing is counted until Redis has answered once."""
+        if self._tallies is None:
+            return {"intents": 0, "intents_ms": []}
+        signals, intents, rejects = self._tallies
+        return {
+            "intents": intents.count,
+            "intents_ms": list(intents.times_ms),
+            "boosted": intents.boosted,
+            "foreign": intents.foreign,
+            "invalid": signals.invalid,
+            "pace": pace(signals.seconds, intents.seconds, self._activated_ms + self._skew_ms, now_ms),
+            "rejects": dict(rejects.codes),
+        }
+
     def _said(self, journal: Journal, now_ms: int) -> Said:
         """Return what the log claims; *now_ms* is Redis' time of the last look, which counted the intents."""
         first_ms, last_ms = self._activated_ms + EDGE_MS, now_ms - self._skew_ms - EDGE_MS
@@ -226,7 +241,11 @@ class Watch:
         seen = self._scripts.observe()
         self._skew_ms = seen.now_ms - self._host.wall_ms
         rejected = count_rejected(self._client, self._keys)  # before the signals are counted: none is seen too late
-        signals, intents = self._tallies()
+        if self._tallies is None:
+            self._tallies = self._begun()
+        signals, intents, rejects = self._tallies
+        if rejected:  # so it is a stream
+            rejects.advance(seen.now_ms)
         intents.advance(seen.now_ms)
         signals.advance(seen.now_ms)
         service = with_lease(self._client, self._keys, service)
@@ -247,12 +266,16 @@ class Watch:
             service=service,
         )
 
-    def _tallies(self) -> tuple[SignalTally, IntentTally]:
-        """Return both tallies, begun at the activation once Redis' clock is known."""
-        if self._signals is None or self._intents is None:
-            since_ms = self._activated_ms + self._skew_ms
-            waiting_ms = int(since_ms - self._settings.max_age_s * 1000)  # the oldest that it may still have to read
-            pages = Pages(self._client, self._keys.signals, waiting_ms)
-            self._signals = SignalTally(pages, self._settings, since_ms)
-            self._intents = IntentTally(Pages(self._client, self._keys.intents, since_ms), self._release.id)
-        return self._signals, self._intents
+    def _begun(self) -> _Tallies:
+        """Return the tallies, begun at the activation: Redis' clock is known."""
+        since_ms = self._activated_ms + self._skew_ms
+        waiting_ms = int(since_ms - self._settings.max_age_s * 1000)  # the oldest that it may still have to read
+
+        def pages(stream: str, from_ms: int = since_ms) -> Pages:
+            return Pages(self._client, stream, from_ms)
+
+        return _Tallies(
+            SignalTally(pages(self._keys.signals, waiting_ms), self._settings, since_ms),
+            IntentTally(pages(self._keys.intents), self._release.id),
+            RejectTally(pages(self._keys.rejects)),
+        )

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from router.core.entry_id import order
-from router.core.signal import Rejected, Signal, parse
+from router.core.signal import RejectCode, Rejected, Signal, parse
+from router.proof.evidence import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,9 @@ Fields = dict[bytes, bytes]
 
 #: Entries that one reply may hold.
 PAGE: Final = 1000
+#: Counts that a pace has at most; a longer time has longer steps.
+PACE_MAX: Final = 600
+_CODES: Final = frozenset(code.value for code in RejectCode)
 _TRUE: Final = frozenset({"true", "1", "yes"})
 
 
@@ -55,11 +60,13 @@ class Pages:
 class SignalTally:
     """Counts signals: *tradeable* ones, those *eligible* below the target, and the *confident* ones at the target.
 
+    *seconds* has the tradeable ones of each second (of Redis' clock, since 1970).
     What came before *since_ms* counts only among the *invalid* ones, which no router takes.
     """
 
     def __init__(self, pages: Pages, settings: Settings, since_ms: int = 0) -> None:
         self.tradeable = 0
+        self.seconds: Counter[int] = Counter()
         self.eligible = 0
         self.confident = 0
         self.invalid = 0
@@ -72,8 +79,10 @@ class SignalTally:
         for entry_id, fields in self._pages.until(until_ms):
             signal = parse(entry_id, fields)
             self.invalid += isinstance(signal, Rejected)
-            if isinstance(signal, Signal) and not signal.reduce_only and order(entry_id)[0] >= self._since_ms:
+            at_ms = order(entry_id)[0]
+            if isinstance(signal, Signal) and not signal.reduce_only and at_ms >= self._since_ms:
                 self.tradeable += 1
+                self.seconds[at_ms // 1000] += 1
                 self.eligible += signal.confidence >= self._settings.min_confidence
                 self.confident += signal.confidence >= self._settings.super_confidence
 
@@ -81,12 +90,14 @@ class SignalTally:
 class IntentTally:
     """Counts intents that are not reduce-only; *times_ms* are those of the ones that name no other release.
 
+    *seconds* has all of them of each second (of Redis' clock, since 1970).
     *boosted* counts those of them with a boosted size, *foreign* the others. An intent without a release counts as
     *release*'s own, so that leaving it out hides nothing.
     """
 
     def __init__(self, pages: Pages, release: str | None = None) -> None:
         self.count = 0
+        self.seconds: Counter[int] = Counter()
         self.times_ms: list[int] = []
         self.boosted = 0
         self.foreign = 0
@@ -102,10 +113,43 @@ class IntentTally:
                 marks = _Marks()
             if str(marks.reduce_only).lower() in _TRUE:
                 continue
+            at_ms = order(entry_id)[0]
             self.count += 1
+            self.seconds[at_ms // 1000] += 1
             named = marks.release if isinstance(marks.release, str) else ""
             if named in {"", self._release}:
-                self.times_ms.append(order(entry_id)[0])
+                self.times_ms.append(at_ms)
                 self.boosted += isinstance(marks.size_boost, (int, float)) and marks.size_boost > 1
             else:
                 self.foreign += 1
+
+
+class RejectTally:
+    """Counts what the stream of rejects got, by reason code; a code that no router of ours has counts as `other`."""
+
+    def __init__(self, pages: Pages) -> None:
+        self.codes: Counter[str] = Counter()
+        self._pages = pages
+
+    def advance(self, until_ms: int) -> None:
+        """Count what came up to *until_ms* (included)."""
+        for _entry_id, fields in self._pages.until(until_ms):
+            code = fields.get(b"code", b"").decode("ascii", "replace")
+            self.codes[code if code in _CODES else "other"] += 1
+
+
+def pace(signals: Counter[int], intents: Counter[int], since_ms: int, until_ms: int) -> Pace:
+    """Return the counts of each second between two times as a pace: every one of them, in as many steps as it has."""
+    first = since_ms // 1000
+    seconds = max(1, until_ms // 1000 - first + 1)
+    step_s = -(-seconds // PACE_MAX)
+    steps = -(-seconds // step_s)
+
+    def stepped(counts: Counter[int]) -> list[int]:
+        folded = [0] * steps
+        for second, count in counts.items():
+            # The host's clock may have moved against Redis' meanwhile, and the ends with it.
+            folded[min(max(0, second - first) // step_s, steps - 1)] += count
+        return folded
+
+    return Pace(step_s, stepped(signals), stepped(intents))

@@ -101,6 +101,7 @@ def deployment(keys: Keys, settings: Settings) -> list[Right]:
         "": ["PING", "SCAN 0"],
         keys.signals: ["EXISTS @"],
         keys.intents: ["EXISTS @", "XREVRANGE @ + -"],
+        keys.rejects: ["XRANGE @ - +"],
         keys.outcomes: ["HMGET @ published"],
         keys.last_window: ["HMGET @ event"],
         keys.open_orders: ["SET @ 0", "SET @ 0 GET"],

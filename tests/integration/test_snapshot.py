@@ -162,6 +162,34 @@ def test_keys_of_another_type(world: World) -> None:
     assert (snapshot.capacity.open_orders, snapshot.safe_mode) == (None, None)
 
 
+def test_the_pace_tells_when_they_came(world: World) -> None:
+    """Every counted signal and intent is in the second of Redis' clock in which it came; nothing else is."""
+    now_ms = world.now_ms()
+    for age_ms in (130_000, 60_000, 60_000):
+        world.signal(now_ms - age_ms)
+    world.signal(now_ms - 50_000, side="hold")
+    world.signal(now_ms)
+    world.intent(now_ms - 50_000, release="other")
+    snapshot = world.take()
+    first = snapshot.since_ms // 1000
+    assert (1, snapshot.signals, snapshot.intents) == (
+        snapshot.pace.step_s,
+        sum(snapshot.pace.signals),
+        sum(snapshot.pace.intents),
+    )
+    assert 2 == snapshot.pace.signals[(now_ms - 60_000) // 1000 - first]
+    assert 1 == snapshot.pace.intents[(now_ms - 50_000) // 1000 - first]
+
+
+def test_what_was_rejected_is_told_by_reason(world: World) -> None:
+    """A code of ours counts as itself, anything else as other; what is older than the snapshot does not count."""
+    now_ms = world.now_ms()
+    for age_ms, code in ((130_000, "symbol"), (60_000, "symbol"), (50_000, "price"), (40_000, "<b>"), (40_000, "")):
+        world.client.xadd(world.keys.rejects, {"code": code}, id=f"{now_ms - age_ms}-*")
+    world.client.xadd(world.keys.rejects, {"id": "1-1"})
+    assert {"symbol": 1, "price": 1, "other": 3} == world.take().rejects
+
+
 def test_starts_with_the_process(world: World) -> None:
     """What was before the running process is another router's doing."""
     now_ms = world.now_ms()
@@ -300,6 +328,7 @@ def test_evidence_of_what_execution_and_producer_do(world: World) -> None:
     assert (last.rejected, last.execution, last.governor.count) == (3, Execution(3, 0), 42)
     after = watch.evidence([first, last])
     assert (after.invalid, after.boosted, len(after.intents_ms)) == (2, 1, 3)
+    assert (0, 3, {"other": 2}) == (sum(after.pace.signals), sum(after.pace.intents), after.rejects)
 
 
 def test_evidence_of_what_the_log_claims(world: World) -> None:

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router.proof.criteria import Status
 from router.proof.evidence import Answer, Said
 from router.proof.judge import judge
 from router.proof.soak import soak
+from router.proof.streams import PACE_MAX, pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,3 +130,20 @@ def test_becomes_certain(make_before: Make, make_after: Make, make_look: Make) -
     )
     done = stage.soak(make_before(), (10.0, 40.0))
     assert (done.verdict.verdict, stage.now_s) == (Status.PASSED, 21.0)
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**8), st.lists(st.integers(0, 10**5), max_size=50))
+def test_a_pace_holds_every_count_in_few_steps(since_ms: int, span_ms: int, ages_s: list[int]) -> None:
+    """No count is lost, and a day has no more of them than ten minutes, whose steps are seconds."""
+    until_ms = since_ms + span_ms
+    counts = Counter(until_ms // 1000 - min(age_s, span_ms // 1000) for age_s in ages_s)
+    made = pace(counts, Counter(), since_ms, until_ms)
+    assert (len(ages_s), 0) == (sum(made.signals), sum(made.intents))
+    assert len(made.signals) == len(made.intents) <= PACE_MAX
+    assert span_ms // 1000 <= made.step_s * len(made.signals)
+    assert made.step_s == 1 or span_ms > (PACE_MAX - 1) * 1000
+
+
+def test_a_clock_that_moved_does_not_lose_a_count() -> None:
+    """What seems to lie outside of the time is at its nearest end."""
+    assert [1, 0, 1] == pace(Counter({9: 1, 13: 1}), Counter(), 10_000, 12_999).signals
