@@ -37,9 +37,17 @@ TARGET_UP := $(if $(filter $(LAB_INVENTORY) $(LAB_INVENTORY)/,$(INVENTORY)),lab-
 SCRIPTS := requirements/wheelhouse.py molecule/shared/lab.py $(wildcard molecule/shared/host/*.py)
 
 ##@ Deploy
-.PHONY: deploy rollback confirm freeze unfreeze status logs history recon verify drill capacity rotate-secret monitoring
+.PHONY: deploy report rollback confirm freeze unfreeze status logs history recon verify drill capacity rotate-secret monitoring
 deploy: wheel wheelhouse $(TARGET_UP) ## Put the router on the hosts of INVENTORY, prove it, undo it if it did not help
 	@$(PLAYBOOK) site.yml $(ARGS)
+
+# Opened where there is a screen, and named in any case.
+report: ## Open the newest report of each host, or say where it lies
+	@shopt -s nullglob; pages=(reports/latest/*/report.html); \
+	[ $${#pages[@]} -gt 0 ] || { echo 'no report yet: make deploy writes one' >&2; exit 1; }; \
+	printf '%s\n' "$${pages[@]}"; \
+	if [ -n "$${DISPLAY:-}$${WAYLAND_DISPLAY:-}" ] && command -v xdg-open > /dev/null; then \
+		for page in "$${pages[@]}"; do xdg-open "$$page"; done; fi
 
 rollback: $(VENV) ## Put back what ran before, or RELEASE=ID
 	@$(PLAYBOOK) rollback.yml $(if $(RELEASE),--extra-vars router_release_to=$(RELEASE)) $(ARGS)
@@ -197,7 +205,7 @@ $(STAMPS)/lab: requirements/apt.sh | $(STAMPS)
 	@touch $@
 
 $(STAMPS)/tests: requirements/apt.sh requirements/promtool.sh | $(STAMPS)
-	@requirements/apt.sh redis-server=redis-server shellcheck=shellcheck
+	@requirements/apt.sh redis-server=redis-server shellcheck=shellcheck chromium=chromium
 	@requirements/promtool.sh .cache/bin
 	@touch $@
 

@@ -81,6 +81,15 @@ def test_judged_with_nothing_before(playbooks: Playbooks) -> None:
     assert 0 < report["after"]["intents"]
 
 
+def test_the_report_for_people_lies_beside(playbooks: Playbooks) -> None:
+    """The page shows what was counted at the deployment, second by second, though the run after it changed nothing."""
+    report = playbooks.report
+    (page,) = (playbooks.reports / "latest").glob("*/report.html")
+    html = page.read_text(encoding="utf-8")
+    assert f'<data value="{report["after"]["intents"]}" title="after.intents">' in html
+    assert sum(map(bool, report["after"]["pace"]["intents"])) == html.count('<rect class="intents" x=')
+
+
 def test_drilled_before_activation(desk: Desk, playbooks: Playbooks) -> None:
     """The release did in each state what the policy says; the host keeps the record and nothing else of it."""
     report = playbooks.report

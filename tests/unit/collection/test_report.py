@@ -14,7 +14,8 @@ import pytest
 
 report = importlib.import_module("ansible_collections.quantum.router.plugins.action.report")
 
-PASSED = {"verdict": "pass", "reduction": 0.847, "line_counts": "131/130 → 40/260", "criteria": [{"name": "service"}]}
+CRITERION = {"name": "service", "status": "pass", "detail": "active", "numbers": {"main_pid": 465}}
+PASSED = {"verdict": "pass", "reduction": 0.847, "line_counts": "131/130 → 40/260", "criteria": [CRITERION]}
 NOW = "2026-01-19T12:17:00+00:00"
 
 
@@ -172,15 +173,33 @@ def test_every_report_has_the_same_fields() -> None:
 
 
 def test_written_whole_with_latest(tmp_path: Path) -> None:
-    """The newest report of a host and its run log are found under latest, and no draft stays behind."""
+    """The newest report of a host, its page and its run log are found under latest, and no draft stays behind."""
     for verdict in ("fail", "pass"):
         path = report.write(tmp_path, assembled(verdict={**PASSED, "verdict": verdict}, run_log=["one", "two"]))
     assert tmp_path / "lab" / "1.0.0-0123456789ab" / "report.json" == path
     expected = "pass"
     assert expected == json.loads((tmp_path / "latest" / "lab" / "report.json").read_text())["verdict"]
-    assert {path, path.parent / "run.log"} == set(path.parent.iterdir())
+    assert {path, path.parent / "run.log", path.parent / "report.html"} == set(path.parent.iterdir())
+    assert "Proven and kept" in (tmp_path / "latest" / "lab" / "report.html").read_text()
     assert "one\ntwo\n" == (tmp_path / "latest" / "lab" / "run.log").read_text()
     assert [tmp_path / "latest" / "lab"] == list((tmp_path / "latest").iterdir())
+
+
+def test_the_versions_are_those_that_the_deployment_met() -> None:
+    """System, systemd, Python and Redis as the host told them; what it did not tell is not known."""
+    info = {
+        "os": {"system": "Linux", "id": "debian", "version": "12"},
+        "machine": "x86_64",
+        "python": {"version": "3.11.2"},
+        "systemd": {"version": 252},
+        "redis": {"version": None},
+    }
+    told = assembled(info=info)["versions"]
+    expected = {"system": "debian 12 x86_64", "systemd": 252, "python": "3.11.2", "redis": None}
+    assert expected == {name: told[name] for name in expected}
+    nothing = assembled()["versions"]
+    assert dict.fromkeys(expected) == {name: nothing[name] for name in expected}
+    assert told["ansible-core"]
 
 
 def test_unchanged_keeps_the_evidence(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 verdict = importlib.import_module("ansible_collections.quantum.router.plugins.callback.verdict")
 
@@ -89,3 +90,16 @@ def test_failed_is_one_line() -> None:
     """A reason of several lines becomes one, quoted."""
     expected = 'verdict=fail host=lab reason="no \\"x\\" here"'
     assert expected == verdict.failed("lab", 'no "x"\n  here')
+
+
+def test_the_verdicts_are_the_last_lines_and_the_reports_are_named_before() -> None:
+    """What a person reads last is how each host went; where the pages lie stands above, for hosts that have one."""
+    stats, shown = importlib.import_module("ansible.executor.stats").AggregateStats(), list[str]()
+    told = {"a": {"router_line": "verdict=pass host=a", "router_report": "reports/latest/a/report.html"}}
+    told["b"] = {"router_line": "check_mode=true host=b"}
+    for host, custom in told.items():
+        stats.increment("ok", host)
+        for name, value in custom.items():
+            stats.set_custom_stats(name, value, host)
+    verdict.CallbackModule(display=SimpleNamespace(verbosity=0, display=shown.append)).v2_playbook_on_stats(stats)
+    assert ["report=reports/latest/a/report.html\nverdict=pass host=a\ncheck_mode=true host=b"] == shown

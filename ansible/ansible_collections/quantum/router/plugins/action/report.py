@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Quantum Router contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write what a deployment did and why to a file on the controller, and say it in one line.
+"""Write what a deployment did and why to files on the controller, and say it in one line.
 
-`assemble` and `line` are pure; the action itself only reads its arguments, writes the file and hands the line to the
+`assemble` and `line` are pure; the action itself only reads its arguments, writes the files and hands the line to the
 callback. It never connects to the host, so it never shows as a change of it.
 """
 
@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible.release import __version__ as ansible_version
 from ansible_collections.quantum.router.plugins.plugin_utils.comparison import comparison
 from ansible_collections.quantum.router.plugins.plugin_utils.listing import one_line, problems_of
+from ansible_collections.quantum.router.plugins.plugin_utils.page import render
 
 SCHEMA = 1
 """Raised by one when a field of report.json changes its meaning or goes."""
@@ -38,6 +40,7 @@ _ARGUMENTS = frozenset(
         "fleet",
         "held_s",
         "host",
+        "info",
         "phases",
         "previous",
         "recorded",
@@ -114,8 +117,21 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
         "log_sample": after.pop("log_sample", []),
         "after": after or None,
         "diff": facts.get("diff") or [],
+        "versions": versions(facts.get("info") or {}),
         "phases": facts.get("phases") or [],
         "run_log": facts.get("run_log") or [],
+    }
+
+
+def versions(info: dict[str, Any]) -> dict[str, str | None]:
+    """Return what the deployment met, by name: *info* is the answer of router_info, as far as there is one."""
+    system, python, systemd, redis = (info.get(name) or {} for name in ("os", "python", "systemd", "redis"))
+    return {
+        "system": " ".join(filter(None, (system.get("id"), system.get("version"), info.get("machine")))) or None,
+        "systemd": systemd.get("version"),
+        "python": python.get("version"),
+        "redis": redis.get("version"),
+        "ansible-core": ansible_version,
     }
 
 
@@ -191,14 +207,16 @@ def _held(facts: dict[str, Any], judged: dict[str, Any], held_s: float) -> str |
 
 
 def write(folder: Path, report: dict[str, Any]) -> Path:
-    """Write report.json and run.log, each whole or not at all, and point `latest` at them."""
+    """Write report.json, run.log and report.html, each whole or not at all, and point `latest` at them."""
     place = folder / report["host"] / (report["release"] or "refused")
     place.mkdir(parents=True, exist_ok=True)
     path = place / "report.json"
     if path.exists():
         report = carry_over(report, json.loads(path.read_text(encoding="utf-8")))
-    _replace(path, json.dumps(report, indent=2, ensure_ascii=False))
+    text = json.dumps(report, indent=2, ensure_ascii=False)
+    _replace(path, text)
     _replace(place / "run.log", "\n".join(report["run_log"]))
+    _replace(place / "report.html", render(json.loads(text)))
     latest = folder / "latest"
     latest.mkdir(exist_ok=True)
     link = latest / f".{report['host']}.{os.getpid()}"
@@ -234,11 +252,12 @@ class ActionModule(ActionBase):
         if self._task.check_mode and not report["reason"]:
             would = str(not report["unchanged"]).lower()
             said = f"check_mode=true would_change={would} release={report['release']} host={report['host']}"
+        told: dict[str, Any] = {"router_line": said, "router_table": [] if report["unchanged"] else _table(report)}
         result.update(changed=False, line=said, reason=report["reason"], standing=standing(report), path=None)
         if not self._task.check_mode:
-            result["path"] = str(write(Path(facts["dir"]).expanduser(), report))
+            folder = Path(facts["dir"]).expanduser()
+            result["path"] = str(write(folder, report))
+            told["router_report"] = str(folder / "latest" / report["host"] / "report.html")
         # The way that set_stats takes too: the callback reads it when everything has been printed.
-        table = [] if report["unchanged"] else _table(report)
-        shown = {"router_line": said, "router_table": table}
-        result["ansible_stats"] = {"data": shown, "per_host": True, "aggregate": False}
+        result["ansible_stats"] = {"data": told, "per_host": True, "aggregate": False}
         return result

@@ -19,7 +19,8 @@ version_added: 1.0.0
 author: Quantum Router maintainers (@quantum-router)
 description:
   - Says when a host comes to its next phase.
-  - Prints a table of before and after for every host, and after everything else the line of M(quantum.router.report).
+  - Prints a table of before and after for every host, then where its C(report.html) lies, and after everything else the
+    line of M(quantum.router.report).
   - A host that never got there, since it was unreachable or refused, gets a line with the reason.
   - Measures the phases of the role and hands them to the report as the fact C(_router_phases).
   - Keeps a line for every task that ended and hands them to the report as the fact C(_router_run_log).
@@ -180,10 +181,11 @@ class CallbackModule(CallbackBase):
         self._why[host] = f"unreachable: {said}: check its address, the ssh key and the inventory; {left}"
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
-        """Print what is to be said of every host, and nothing after it."""
+        """Print before and after, where the reports lie, what is to be said of every host, and nothing after it."""
         hosts = sorted(stats.processed)
-        tables = [stats.custom.get(host, {}).get("router_table") for host in hosts]
-        said = [text for table in tables if table for text in (*table, "")]
+        custom = [stats.custom.get(host, {}) for host in hosts]
+        said = [text for facts in custom if (table := facts.get("router_table")) for text in (*table, "")]
+        said += [f"report={facts['router_report']}" for facts in custom if facts.get("router_report")]
         said += [text for host in hosts for text in self._lines(stats, host)]
         if said:
             self._display.display("\n".join(said))

@@ -11,7 +11,9 @@ short_description: Write what a deployment did and why, and say it in one line
 version_added: 1.0.0
 author: Quantum Router maintainers (@quantum-router)
 description:
-  - Writes C(HOST/RELEASE/report.json) and C(HOST/RELEASE/run.log) on the controller and points C(latest/HOST) at it.
+  - Writes C(report.json), C(report.html) and C(run.log) to C(HOST/RELEASE) on the controller.
+  - Points C(latest/HOST) at the newest.
+  - C(report.html) shows what C(report.json) holds, with pictures. It stands alone and fetches nothing.
   - Hands its line to the callback P(quantum.router.verdict#callback), which prints it after everything else.
   - Never connects to the host.
 attributes:
@@ -38,6 +40,10 @@ options:
     description: What ran before.
     type: str
     default: ""
+  info:
+    description: What M(quantum.router.router_info) said of the host, for its versions.
+    type: dict
+    default: {}
   deployment:
     description: Name of this run.
     type: str
@@ -122,7 +128,7 @@ standing:
   returned: always
   type: str
 path:
-  description: The file, null in check mode.
+  description: The C(report.json), null in check mode.
   returned: always
   type: str
 """
