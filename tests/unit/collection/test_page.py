@@ -268,7 +268,9 @@ def test_a_time_beyond_all_calendars_is_a_number() -> None:
 
 
 def test_the_difference_is_that_of_the_files() -> None:
-    """Lines that are added and removed are told apart, and what is the same is there as far as it is near."""
-    change = {"before": "a\nb\n", "after": "a\nc\n"}
-    expected = [("place", "…"), ("same", " a"), ("removed", "-b"), ("added", "+c")]
+    """Lines that are added and removed are told apart; of what is the same there is what is near, and else a mark."""
+    change = {"before": "a\nb\n" + "x\n" * 9, "after": "a\nc\n" + "x\n" * 9 + "d\n"}
+    near = [("same", " x")] * 3
+    expected = [("same", " a"), ("removed", "-b"), ("added", "+c"), *near, ("place", "…"), *near, ("added", "+d")]
     assert expected == list(page.difference(change))
+    assert [] == list(page.difference({"before": "a", "after": "a"}))

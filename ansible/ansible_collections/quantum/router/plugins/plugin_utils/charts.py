@@ -90,7 +90,7 @@ class Plot:
         """Draw a single value that was seen at a second."""
         place = self._percent(second), self._y(value) + _ABOVE
         self._written.append(Markup('<circle class="{}" cx="{:.2f}%" cy="{:.2f}" r="4"/>').format(kind, *place))
-        template = Markup('<text class="scale" x="{:.2f}%" y="{:.2f}" dx="8" dy="4">{}</text>')
+        template = Markup('<text class="scale" x="{:.2f}%" y="{:.2f}" dx="8" dy="-4">{}</text>')
         self._written.append(template.format(*place, said))
 
     def blank(self, low: float, high: float, said: str) -> None:

@@ -108,7 +108,7 @@ def _shown(value: object, name: str) -> str:
         return "–" if value is None else "yes" if value else "no"
     if isinstance(value, list):
         return " / ".join(_shown(each, "") for each in value) or "none"
-    if not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)) or name == "main_pid":  # whose digits are no count
         return printable(str(value))
     if name in _PERCENT:
         return f"{value:.{_PERCENT[name]}%}"
@@ -134,7 +134,7 @@ def difference(change: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the lines of a unified diff of *change*, as Ansible's diff mode has it, each after what it is."""
     texts = [str(change.get(side) or "").splitlines() for side in ("before", "after")]
     kinds = {"+": "added", "-": "removed", " ": "same"}
-    for line in list(difflib.unified_diff(*texts, lineterm=""))[2:]:
+    for line in list(difflib.unified_diff(*texts, lineterm=""))[3:]:
         yield (kinds[line[0]], line) if line[0] in kinds else ("place", "…")
 
 
