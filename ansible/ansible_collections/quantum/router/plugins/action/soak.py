@@ -68,19 +68,19 @@ class ActionModule(ActionBase):
         # As the action `async_status` has it, which takes its arguments from a task only.
         asked = {"jid": job, "_async_dir": self.get_shell_option("async_dir", default="~/.ansible_async")}
         told_s = asked_s = time.monotonic()
-        is_certain = False
-        while not is_certain:
+        ended = False
+        while not ended:
             time.sleep(self._task.poll)
-            progress, now_s = self._progress(), time.monotonic()
-            is_certain = bool(progress and progress["certain"])
-            if progress and (is_certain or now_s - told_s >= TELL_S):
-                told_s = now_s
-                self._display.display(bar(host, progress))
+            now_s = time.monotonic()
             if now_s - asked_s >= ASK_S:
                 asked_s = now_s
                 status = self._execute_module("ansible.legacy.async_status", asked, task_vars=task_vars)
-                if status.get("finished") or status.get("failed"):
-                    return
+                ended = bool(status.get("finished") or status.get("failed"))
+            progress = self._progress()
+            ended = ended or bool(progress and progress["certain"])
+            if progress and (ended or now_s - told_s >= TELL_S):
+                told_s = now_s
+                self._display.display(bar(host, progress))
 
     def _progress(self) -> dict[str, Any] | None:
         """Return what the command told last, None before it has."""
