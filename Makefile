@@ -102,12 +102,15 @@ lab-down: $(VENV) ## Remove the lab host
 	@$(LAB) down $(LAB_HOST)
 
 ##@ Build
-.PHONY: setup wheel wheelhouse lock clean
+.PHONY: setup wheel wheelhouse reference lock clean
 setup: $(VENV) $(STAMPS)/lab $(STAMPS)/tests ## Install what deploying, the lab and the tests need (.venv and Debian packages)
 
 wheel: $(WHEEL) ## Build the router's wheel into the collection
 
 wheelhouse: $(WHEELHOUSE) ## Collect the locked wheels for every supported Python and machine into the collection
+
+reference: $(VENV) ## Write into the documents what the code says: reference pages, drawings
+	@python -m tests.reference
 
 LOCK := pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-index-url \
 	--no-emit-options --annotation-style=line

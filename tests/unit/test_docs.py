@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from router import __version__
-from router.config import CATALOGUE, Settings
+from router.config import Settings
 from router.core.outcome import Reason
 from router.core.signal import NAMES, RejectCode
 from router.proof.criteria import CRITERIA
@@ -27,20 +27,6 @@ def table_rows(document: str) -> dict[str, list[str]]:
         if match := re.match(r"\| `([^`]+)` \|", line):
             rows[match[1]] = [cell.strip() for cell in line.strip("|").split("|")]
     return rows
-
-
-def test_the_readme_lists_every_setting_with_its_default_and_meaning() -> None:
-    """The table of settings is the catalogue, in its order."""
-    shown = {name: cells[1:] for name, cells in table_rows("README.md").items() if name in CATALOGUE}
-    expected = {}
-    for name, (field, _, meaning) in CATALOGUE.items():
-        default = getattr(Settings(), field)
-        shown_default = (
-            "" if default in {None, ""} else f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
-        )
-        expected[name] = [shown_default, meaning]
-    assert expected == shown
-    assert list(expected) == list(shown)
 
 
 def test_the_policy_explains_every_reason_of_the_audit_with_its_outcome() -> None:

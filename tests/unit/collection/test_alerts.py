@@ -199,7 +199,7 @@ def test_an_alert_says_how_bad_it_is_and_what_to_do(alert: str) -> None:
 
 def test_every_warning_in_the_log_has_an_alert() -> None:
     """A line that warns and alarms nobody is noise: the table of lines names the alert of each."""
-    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/reference/log-events.md").read_text(encoding="utf-8")
     for name, level in LINES.items():
         row = re.search(rf"^\| `{name}` \| .*\| (.*) \|$", text, re.MULTILINE)
         assert row, name
