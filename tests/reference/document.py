@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.reference import lines, tables
+from tests.reference import drawings, lines, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +26,9 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "variables of monitoring": lambda: tables.role_variables("monitoring"),
     "modules": tables.modules,
     "log events": lines.samples,
+    "streams": drawings.streams,
+    "packages": drawings.packages,
+    "phases": drawings.phases,
 }
 #: Files that are written as a whole.
 FILES: Final[dict[str, Callable[[], str]]] = {}

@@ -16,6 +16,7 @@ from router.commands.proof import VERDICT_EXIT_CODES
 from router.errors import RouterError
 from router.telemetry import LINES
 from tests.reference.document import PARTS, ROOT, names, pages, written
+from tests.reference.drawings import LAYERS, imports, layer_of
 from tests.reference.tables import COLLECTION, table
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ def test_each_part_has_one_home() -> None:
 def test_a_bar_in_a_cell_stays_a_bar() -> None:
     """Text of the code cannot break the table it stands in."""
     assert "| a | b |\n|---|---|\n| x\\|y | |" == table(("a", "b"), [["x|y", ""]])
+
+
+@pytest.mark.parametrize("module", sorted(imports()))
+def test_a_module_imports_only_what_stands_below_it(module: str) -> None:
+    """The drawing of the packages has no arrow that points up."""
+    order = list(LAYERS)
+    allowed = order[: order.index(layer_of(module)) + 1]
+    above = {other for other in imports()[module] if layer_of(other) not in allowed}
+    assert set() == above
 
 
 def test_every_line_of_the_log_is_listed_with_its_level() -> None:
