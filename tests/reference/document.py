@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.reference import drawings, lines, tables
+from tests.reference import drawings, lines, picture, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "phases": drawings.phases,
 }
 #: Files that are written as a whole.
-FILES: Final[dict[str, Callable[[], str]]] = {}
+FILES: Final[dict[str, Callable[[], str]]] = {"docs/policy.svg": picture.policy}
 _PART: Final = re.compile(r"(<!-- written: ([a-z ]+) -->\n).*?(\n<!-- /written -->)", re.DOTALL)
 
 
