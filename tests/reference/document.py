@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.reference import drawings, lines, picture, tables
+from tests.reference import changes, drawings, lines, picture, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,12 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "phases": drawings.phases,
 }
 #: Files that are written as a whole.
-FILES: Final[dict[str, Callable[[], str]]] = {"docs/policy.svg": picture.policy}
+FILES: Final[dict[str, Callable[[], str]]] = {
+    "docs/policy.svg": picture.policy,
+    f"{tables.COLLECTION}/CHANGELOG.md": changes.markdown,
+    f"{tables.COLLECTION}/changelogs/changelog.yaml": changes.antsibull,
+    f"{tables.COLLECTION}/LICENSES/Apache-2.0.txt": lambda: (ROOT / "LICENSE").read_text(encoding="utf-8"),
+}
 _PART: Final = re.compile(r"(<!-- written: ([a-z ]+) -->\n).*?(\n<!-- /written -->)", re.DOTALL)
 
 

@@ -15,6 +15,7 @@ from router.cli import MODULES, USAGE_EXIT_CODE
 from router.commands.proof import VERDICT_EXIT_CODES
 from router.errors import RouterError
 from router.telemetry import LINES
+from tests.reference.changes import releases
 from tests.reference.document import PARTS, ROOT, names, pages, written
 from tests.reference.drawings import LAYERS, imports, layer_of
 from tests.reference.tables import COLLECTION, table
@@ -22,6 +23,7 @@ from tests.reference.tables import COLLECTION, table
 if TYPE_CHECKING:
     from pathlib import Path
 
+yaml = importlib.import_module("yaml")  # it carries no types
 release_cli = importlib.import_module("ansible_collections.quantum.router.plugins.module_utils.release.cli")
 
 WRITTEN = dict(written())
@@ -37,6 +39,15 @@ def test_what_the_code_writes_is_as_the_code_has_it(path: Path) -> None:
 def test_each_part_has_one_home() -> None:
     """Each thing has its reference page, and only one."""
     assert Counter(list(PARTS)) == Counter(name for page in pages() for name in names(page.read_text(encoding="utf-8")))
+
+
+def test_only_a_version_with_a_date_is_released() -> None:
+    """What programs read of the changelog has no version that nobody can have."""
+    text = "# Changelog\n\n## 1.1.0 (unreleased)\n\n- Later.\n\n## 1.0.0 (2026-12-01)\n\n- One\n  thing.\n- Another.\n"
+    (version, entry), *others = yaml.safe_load(releases(text))["releases"].items()
+    assert ("1.0.0", []) == (version, others)
+    assert {"changes": {"minor_changes": ["One thing.", "Another."]}, "release_date": "2026-12-01"} == entry
+    assert yaml.safe_load(releases("# Changelog\n"))["releases"] == {}
 
 
 def test_a_bar_in_a_cell_stays_a_bar() -> None:
