@@ -18,6 +18,7 @@ from router.redis_io.keys import catalogue
 from router.redis_io.rights import types
 
 ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ansible").rglob("*.md")])
 
 
 def table_rows(document: str) -> dict[str, list[str]]:
@@ -82,6 +83,24 @@ def test_every_attribute_of_a_signal_is_explained_to_who_produces_them() -> None
     """No attribute that is read is missing from the table."""
     table = (ROOT / "docs/redis.md").read_text(encoding="utf-8").partition("\n\nWhat is no signal")[0]
     assert {name for name in NAMES if f"`{name}`" not in table} == set()
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of the headings of *document*, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """Each file and each heading that a page points at is there."""
+    lost = []
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        path = (document.parent / name).resolve() if name else document
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            lost.append(link)
+    assert [] == lost
 
 
 def test_every_test_that_the_guarantees_name_exists() -> None:
