@@ -70,12 +70,14 @@ def _name(path: Path) -> str:
 
 
 def packages() -> str:
-    """Who imports whom, layer by layer; an arrow points at what is imported."""
+    """Who imports whom, layer by layer: an arrow points at what is imported; what others imply is left out."""
     edges = {(layer_of(name), layer_of(other)) for name, others in imports().items() for other in others}
-    order = list(LAYERS)
-    lines = [f'    {layer}["<b>{layer}</b><br>{meaning}"]' for layer, (meaning, _) in reversed(LAYERS.items())]
-    below = {one: [other for other in reversed(order) if other != one and (one, other) in edges] for one in order}
-    lines += [f"    {layer} --> {' & '.join(below[layer])}" for layer in reversed(order) if below[layer]]
+    below = {layer: {other for one, other in edges if one == layer != other} for layer in LAYERS}
+    lines = []
+    for layer in reversed(LAYERS):
+        implied = set().union(*(below[other] for other in below[layer]))
+        lines.append(f'    {layer}["<b>{layer}</b><br>{LAYERS[layer][0]}"]')
+        lines += [f"    {layer} --> {other}" for other in reversed(LAYERS) if other in below[layer] - implied]
     return _mermaid("flowchart TD", lines)
 
 
@@ -87,18 +89,17 @@ def phases() -> str:
     before, after = ways["block"][: ways["block"].index(first)], ways["block"][ways["block"].index(first) :]
     (rollback,), (report,) = ways["rescue"], ways["always"]
     lines = [
-        '    subgraph nothing["nothing live is touched"]',
-        f"        {' --> '.join(before)}",
-        "    end",
-        '    subgraph guarded["the host undoes it by itself, unless it is confirmed in time"]',
-        f"        {' --> '.join(after)}",
-        "    end",
-        f"    {before[-1]} --> {first}",
+        *_row("nothing", "nothing live is touched", before),
+        *_row("guarded", "the host undoes it by itself, unless it is confirmed in time", after),
+        f"    nothing --> guarded --> {report}",
         f"    nothing -. refused .-> {report}",
         f"    guarded -. any failure .-> {rollback} --> {report}",
-        f"    {after[-1]} --> {report}",
     ]
-    return _mermaid("flowchart LR", lines)
+    return _mermaid("flowchart TB", lines)
+
+
+def _row(name: str, title: str, steps: list[str]) -> list[str]:
+    return [f'    subgraph {name}["{title}"]', "        direction LR", f"        {' --> '.join(steps)}", "    end"]
 
 
 def _task_files(tasks: list[dict[str, Any]]) -> list[str]:

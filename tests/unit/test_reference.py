@@ -28,6 +28,7 @@ release_cli = importlib.import_module("ansible_collections.quantum.router.plugin
 
 WRITTEN = dict(written())
 REFERENCE = ROOT / "docs" / "reference"
+IMPORTS = imports()
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -55,12 +56,12 @@ def test_a_bar_in_a_cell_stays_a_bar() -> None:
     assert "| a | b |\n|---|---|\n| x\\|y | |" == table(("a", "b"), [["x|y", ""]])
 
 
-@pytest.mark.parametrize("module", sorted(imports()))
+@pytest.mark.parametrize("module", sorted(IMPORTS))
 def test_a_module_imports_only_what_stands_below_it(module: str) -> None:
     """The drawing of the packages has no arrow that points up."""
     order = list(LAYERS)
     allowed = order[: order.index(layer_of(module)) + 1]
-    above = {other for other in imports()[module] if layer_of(other) not in allowed}
+    above = {other for other in IMPORTS[module] if layer_of(other) not in allowed}
     assert set() == above
 
 
