@@ -10,11 +10,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from tests.unit.collection.test_alerts import promtool
+
+if TYPE_CHECKING:
+    import pytest
 
 yaml = importlib.import_module("yaml")  # it carries no types
 
@@ -133,11 +134,3 @@ def test_the_dashboard_can_be_imported_anywhere() -> None:
     ]
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
-
-
-@pytest.mark.parametrize("name", ["monitoring_rules_dir", "monitoring_dashboards_dir"])
-def test_the_readme_of_the_collection_names_the_role(name: str) -> None:
-    """Who reads only the README finds the role and its folders."""
-    text = (ROLE.parents[1] / "README.md").read_text(encoding="utf-8")
-    assert "role `monitoring`" in text
-    assert name in text
