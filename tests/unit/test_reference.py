@@ -42,6 +42,18 @@ def test_each_part_has_one_home() -> None:
     assert Counter(list(PARTS)) == Counter(name for page in pages() for name in names(page.read_text(encoding="utf-8")))
 
 
+def test_the_readme_of_the_collection_names_all_that_it_holds() -> None:
+    """Who reads only the README finds every playbook, role and plugin that a person meets."""
+    collection = ROOT / COLLECTION
+    readme = (collection / "README.md").read_text(encoding="utf-8")
+    held = {f"quantum.router.{path.stem}" for path in collection.glob("playbooks/*.yml") if path.stem != "inventory"}
+    held |= {
+        path.stem for kind in ("modules", "action", "callback") for path in (collection / "plugins" / kind).iterdir()
+    }
+    held |= {path.name for path in (collection / "roles").iterdir()}
+    assert set() == {name for name in held - {"__pycache__"} if f"`{name}`" not in readme}
+
+
 def test_only_a_version_with_a_date_is_released() -> None:
     """What programs read of the changelog has no version that nobody can have."""
     text = "# Changelog\n\n## 1.1.0 (unreleased)\n\n- Later.\n\n## 1.0.0 (2026-12-01)\n\n- One\n  thing.\n- Another.\n"
