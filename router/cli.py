@@ -42,6 +42,8 @@ MODULES: Final = {
     "soak": "proof",
     "judge": "proof",
     "drill": "drill",
+    "replay": "simulation",
+    "simulate": "simulation",
 }
 
 #: Behind the name of the service's user: the user of who deploys and operates, where the role makes the users.

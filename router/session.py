@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from router.config import Settings
-    from router.redis_io.group import Group
-    from router.redis_io.reader import Reader
-    from router.redis_io.scripts import Lease, Scripts
+    from router.ports import CursorGroup, SignalReader, Store
+    from router.redis_io.scripts import Lease
     from router.telemetry import Telemetry
 
 
@@ -34,9 +33,9 @@ class Session:
         self,
         *,
         settings: Settings,
-        scripts: Scripts,
-        group: Group,
-        reader: Reader,
+        scripts: Store,
+        group: CursorGroup,
+        reader: SignalReader,
         lease: Lease,
         release: str,
         telemetry: Telemetry,

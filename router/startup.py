@@ -10,12 +10,12 @@ from router.core.outcome import Outcome, Reason
 from router.redis_io.scripts import Audit, Commit
 
 if TYPE_CHECKING:
-    from router.redis_io.group import Group
+    from router.ports import CursorGroup
     from router.telemetry import Telemetry
     from router.tenure import Tenure
 
 
-def jump(tenure: Tenure, group: Group, entries_read: int | None, telemetry: Telemetry) -> None:
+def jump(tenure: Tenure, group: CursorGroup, entries_read: int | None, telemetry: Telemetry) -> None:
     """Move the cursor to the newest stale entry, however long the backlog, and count what is skipped.
 
     *entries_read* is what the group says it has read. Even where nothing is skipped, the group learns how many entries
@@ -35,7 +35,7 @@ def jump(tenure: Tenure, group: Group, entries_read: int | None, telemetry: Tele
         telemetry.backlog_skipped(target, skipped)
 
 
-def acknowledge_stale(tenure: Tenure, group: Group) -> int:
+def acknowledge_stale(tenure: Tenure, group: CursorGroup) -> int:
     """Acknowledge pending entries that are too old; return how many."""
     total = 0
     while ids := group.pending_stale(tenure.now_ms()):

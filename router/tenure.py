@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from router.config import Settings
-    from router.redis_io.scripts import Commit, Lease, Observation, Reply, Scripts
+    from router.ports import Store
+    from router.redis_io.scripts import Commit, Lease, Observation, Reply
     from router.telemetry import Telemetry
 
 
@@ -27,7 +28,7 @@ class Tenure:
     def __init__(
         self,
         settings: Settings,
-        scripts: Scripts,
+        scripts: Store,
         lease: Lease,
         telemetry: Telemetry,
         monotonic_s: Callable[[], float],

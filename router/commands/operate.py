@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import socket
 import sys
 import time
@@ -18,6 +17,7 @@ import msgspec
 from router.cli import json_option, printing, redis_of_environment
 from router.core.policy import TradingState
 from router.errors import RedisUnavailableError, one_line
+from router.moment import moment
 from router.printable import printable
 from router.proof.reconcile import compare
 from router.redis_io import halt as halting
@@ -146,7 +146,7 @@ def reconcile(since: str, until: str, *, as_json: bool) -> None:
     """Compare signals, audit and intents: exit 0 equal, 1 different, 2 not to be compared. Needs ROUTER_AUDIT_MAX."""
     with redis_of_environment() as (client, settings, keys):
         now_ms = redis_time_ms(client)
-        since_ms, until_ms = (_moment(name, text, now_ms) for name, text in (("since", since), ("until", until)))
+        since_ms, until_ms = (moment(name, text, now_ms) for name, text in (("since", since), ("until", until)))
         if since_ms > until_ms:
             raise click.UsageError(f"--since {since} is after --until {until}")
         found = compare(client, settings, keys, (since_ms, until_ms), now_ms)
@@ -162,21 +162,3 @@ def reconcile(since: str, until: str, *, as_json: bool) -> None:
     if not found.compared:
         click.echo("nothing could be compared: the range is not audited any more, or never was", err=True)
     sys.exit(2 if not found.compared else 1 if found.different else 0)
-
-
-_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-def _moment(name: str, text: str, now_ms: int) -> int:
-    """Return *text* as milliseconds since 1970 by Redis' clock."""
-    if match := re.fullmatch(r"([0-9]{1,9})([smhd])( ago)?", text.strip()):
-        return max(0, now_ms - int(match[1]) * _UNITS_MS[match[2]])
-    if re.fullmatch(r"[0-9]{1,15}", text):
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise click.UsageError(f"--{name} {text!r} is no time: write 2026-01-31T12:00:00Z, milliseconds, or 10m")
-    return max(0, int(moment.timestamp() * 1000))

@@ -118,10 +118,11 @@ def test_the_deployment_s_user_may_all_that_its_commands_need(
         "capacity": [["--create"], ["--force", "3"], ["--add", "-1"], []],
         "snapshot": [["--unit", "none.service", "--json"]],
         "drill": [["--deployment", "d", "--clear"]],
+        "replay": [["--since", "1h"]],
     }
-    # `run` is the service's own, `judge` reads files alone, `soak` asks what `snapshot` and the service ask.
-    # A whole drill as that user is in test_drill.py.
-    assert set(MODULES) - {"run", "judge", "soak", "reconcile"} == set(commands)
+    # `run` is the service's own, `judge` reads files alone, `soak` asks what `snapshot` and the service ask, `simulate`
+    # needs no Redis. A whole drill as that user is in test_drill.py.
+    assert set(MODULES) - {"run", "judge", "soak", "reconcile", "simulate"} == set(commands)
     for name, calls in commands.items():
         for words in calls:
             done = run_router(url, name, *words, **settings)
