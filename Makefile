@@ -37,7 +37,8 @@ TARGET_UP := $(if $(filter $(LAB_INVENTORY) $(LAB_INVENTORY)/,$(INVENTORY)),lab-
 SCRIPTS := requirements/wheelhouse.py molecule/shared/lab.py $(wildcard molecule/shared/host/*.py)
 
 ##@ Deploy
-.PHONY: deploy report rollback confirm freeze unfreeze status logs history recon verify drill capacity rotate-secret monitoring
+.PHONY: deploy report rollback confirm freeze unfreeze status logs history recon plan verify drill capacity rotate-secret
+.PHONY: monitoring
 deploy: wheel wheelhouse $(TARGET_UP) ## Put the router on the hosts of INVENTORY, prove it, undo it if it did not help
 	@$(PLAYBOOK) site.yml $(ARGS)
 
@@ -75,6 +76,9 @@ history: $(VENV) ## Deployments and rollbacks: who, when, from what to what, ver
 recon: wheel wheelhouse ## Measure the router that runs now (installs only what measures)
 	@$(PLAYBOOK) quantum.router.recon $(ARGS)
 
+plan: wheel wheelhouse ## Show what the settings to be deployed would have published in the last hour, beside those that run
+	@$(PLAYBOOK) quantum.router.plan $(ARGS)
+
 verify: wheel wheelhouse ## Say what on the hosts differs from what was deployed
 	@$(PLAYBOOK) quantum.router.verify $(ARGS)
 
@@ -92,6 +96,15 @@ rotate-secret: $(VENV) ## Give the users that the role made in Redis new passwor
 
 monitoring: $(VENV) ## Put alert rules and dashboard on the hosts of the group monitoring
 	@$(PLAYBOOK) quantum.router.monitoring $(ARGS)
+
+##@ Try a policy
+# ARGS are those of the command: make simulate ARGS='--settings now: --settings wide:TARGET_OPEN_ORDERS=6'
+.PHONY: replay simulate
+replay: $(VENV) ## Run the signals of a file through settings: FILE=signals.jsonl ARGS='--settings now: --settings ...'
+	@python -m router replay --file '$(FILE)' $(ARGS)
+
+simulate: $(VENV) ## Let a router that publishes everything and ours loose on the same market; ARGS='--minutes 10 --seed 2'
+	@python -m router simulate $(ARGS)
 
 ##@ Lab
 .PHONY: lab-up lab-down

@@ -314,7 +314,30 @@ def test_a_rollback_returns_to_the_user_before(desk: Desk, playbooks: Playbooks)
     assert [] == verify(playbooks)
 
 
-@pytest.mark.parametrize("playbook", ["recon", "drill"])
+def test_a_plan_shows_what_other_settings_would_have_published(desk: Desk, playbooks: Playbooks) -> None:
+    """A row for what runs and one for what is to be deployed, from the host's own signals; nothing there changes."""
+    before, listing = desk.runs(), desk.listing()
+    planned = playbooks.run(
+        "quantum.router.plan", **NO_ADMIN, router_plan_hold_s=5, router_settings={"MAX_NEW_PER_CYCLE": 1}
+    )
+    assert 0 == planned.code
+    lines = planned.output.strip().splitlines()
+    rows = {line.split()[0]: int(line.split()[1]) for line in lines if line.startswith(("running ", "planned "))}
+    assert rows["running"] > rows["planned"] > 0
+    assert "for 5 s." in lines[-1]
+    assert (before, listing) == (desk.runs(), desk.listing())
+
+
+def test_a_plan_with_wrong_settings_says_what_a_deployment_says(desk: Desk, playbooks: Playbooks) -> None:
+    """Before anything is asked of the host's signals."""
+    listing = desk.listing()
+    refused = playbooks.run("quantum.router.plan", **NO_ADMIN, router_settings={"MAX_OPEN_ORDERS": 0})
+    assert 0 != refused.code
+    assert "MAX_OPEN_ORDERS='0' must be a whole number from 1 to 100000" in refused.output
+    assert listing == desk.listing()
+
+
+@pytest.mark.parametrize("playbook", ["recon", "drill", "plan"])
 def test_who_only_looks_writes_no_password_that_redis_refuses(desk: Desk, playbooks: Playbooks, playbook: str) -> None:
     """What was mistyped is told before it takes the place of the password that the router starts with."""
     listing = desk.listing()

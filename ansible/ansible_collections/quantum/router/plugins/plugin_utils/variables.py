@@ -27,6 +27,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "router_confidence": (0.5, 0.9999),
     "router_flood_window": (0.1, 1),
     "router_decision_margin_s": (0, 60),
+    "router_plan_hold_s": (0, 604_800),
     "router_capacity_set": (0, 999_999_999),
 }
 """Least and most of every number; meta/argument_specs.yml says the same in words, and a test compares."""
