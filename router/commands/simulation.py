@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 import msgspec
@@ -25,6 +26,8 @@ from router.simulation.table import aligned, decimal, moment_of, per_cent
 from router.simulation.variants import variants
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from router.core.window import Entry
     from router.simulation.contest import Simulated
     from router.simulation.replay import Replayed, Row
@@ -140,22 +143,24 @@ def _of_stream(since: str, until: str) -> list[Entry]:
 
 
 def _of_file(path: str) -> list[Entry]:
-    return recording.of_lines(_bytes_of("--file", path).splitlines(), path)
+    with _opened("--file", path) as lines:
+        return recording.of_lines(lines, path)
 
 
 def _text_of(path: str) -> str:
-    return _bytes_of("--settings", path).decode("utf-8", "replace")
+    with _opened("--settings", path) as stream:
+        return stream.read().decode("utf-8", "replace")
 
 
-def _bytes_of(option: str, path: str) -> bytes:
+@contextlib.contextmanager
+def _opened(option: str, path: str) -> Iterator[BinaryIO]:
+    """Yield the file *path* of an option, standard input for `-`, and close it."""
     try:
-        if path != "-":
-            return Path(path).read_bytes()
-        with sys.stdin.buffer as stream:
-            return stream.read()
+        with sys.stdin.buffer if path == "-" else Path(path).open("rb") as stream:
+            yield stream
     except OSError as error:
         raise click.UsageError(f"{option}: cannot read {path}: {error.strerror}") from None
-    except ValueError:
+    except ValueError:  # it is closed
         raise click.UsageError(f"{option}: standard input can be read only once") from None
 
 

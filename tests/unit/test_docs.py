@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,6 +105,15 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         if not path.exists() or (anchor and anchor not in anchors(path)):
             lost.append(link)
     assert [] == lost
+
+
+def test_the_simulation_that_the_policy_shows_comes_out_so() -> None:
+    """It is seeded, so its figures in the page are those of today's code."""
+    page = (ROOT / "docs/policy.md").read_text(encoding="utf-8")
+    words, shown = re.findall(r"^\$ router (simulate .*)\n((?:.+\n)+?)```", page, re.MULTILINE)[0]
+    command = [sys.executable, "-m", "router", *shlex.split(words)]
+    environ = {name: value for name, value in os.environ.items() if name not in CATALOGUE}
+    assert shown == subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
 
 
 def test_every_test_that_the_guarantees_name_exists() -> None:
