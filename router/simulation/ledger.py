@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the scripts of `router.redis_io` keep in Redis, in memory: dedup ids, limits, the cursor, and what went out.
 
-A test holds it against the scripts on a real Redis (`tests/integration/test_replay_command.py`). Nothing else decides here:
-windows, ranking and choice are the service's own.
+A test holds it against the scripts on a real Redis (`tests/integration/test_replay_command.py`). Nothing else decides
+here: windows, ranking and choice are the service's own.
 """
 
 from __future__ import annotations
