@@ -101,6 +101,7 @@ monitoring: $(VENV) ## Put alert rules and dashboard on the hosts of the group m
 # ARGS are those of the command: make simulate ARGS='--settings now: --settings wide:TARGET_OPEN_ORDERS=6'
 .PHONY: replay simulate
 replay: $(VENV) ## Run the signals of a file through settings: FILE=signals.jsonl ARGS='--settings now: --settings ...'
+	@$(if $(FILE),,$(error FILE= is not given: name a recording that router replay --save has made))
 	@python -m router replay --file '$(FILE)' $(ARGS)
 
 simulate: $(VENV) ## Let a router that publishes everything and ours loose on the same market; ARGS='--minutes 10 --seed 2'

@@ -49,15 +49,23 @@ def mixed_burst(market: Market, rng: random.Random) -> None:
     pipeline.execute()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("open_orders", [0, 3, 10])
+@pytest.mark.parametrize(
+    ("seed", "open_orders", "more"),
+    [(1, 0, {}), (2, 3, {}), (3, 10, {}), (4, 1, {"ROUTER_REPEAT_LIMIT": "2", "ROUTER_MAX_POSITION_USD": "120"})],
+    ids=["below the target", "at the target", "at the cap", "halts itself"],
+)
 def test_the_service_publishes_what_a_replay_of_its_signals_says(
-    redis_server: RedisServer, start_router: Callable[..., RouterProcess], market: Market, seed: int, open_orders: int
+    redis_server: RedisServer,
+    start_router: Callable[..., RouterProcess],
+    market: Market,
+    seed: int,
+    open_orders: int,
+    more: dict[str, str],
 ) -> None:
     """The same intents, field by field, in the same order, and the same outcome for as many entries."""
     rng = random.Random(seed)
     market.set_open_orders(open_orders)
-    environ = {"ROUTER_MAX_INTENTS_PER_HOUR": "7", "TARGET_OPEN_ORDERS": "2", "MAX_NEW_PER_CYCLE": "2"}
+    environ = {"ROUTER_MAX_INTENTS_PER_HOUR": "7", "TARGET_OPEN_ORDERS": "2", "MAX_NEW_PER_CYCLE": "2", **more}
     router = start_router(**environ)
     router.wait_for("ACTIVE")
     for _ in range(6):
