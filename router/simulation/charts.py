@@ -44,11 +44,6 @@ def summed(changes: Iterable[tuple[int, int]]) -> Steps:
     return list(zip(times, accumulate(at[ms] for ms in times), strict=True))
 
 
-def value_at(steps: Steps, ms: int) -> int:
-    """Return the value at the time *ms*, 0 before the first step."""
-    return max(((at, value) for at, value in steps if at <= ms), default=(0, 0))[1]
-
-
 def most(steps: Steps) -> int:
     """Return the greatest value, 0 without any."""
     return max((value for _, value in steps), default=0)
