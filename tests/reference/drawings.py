@@ -30,10 +30,11 @@ LAYERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "service": (
         "read, decide, commit",
-        ("approval", "publisher", "session", "startup", "tenure", "service", "check"),
+        ("approval", "publisher", "session", "startup", "tenure", "service", "check", "ports"),
     ),
     "proof": ("measure, drill, judge", ("proof",)),
-    "commands": ("the command line", ("cli", "commands", "__main__")),
+    "simulation": ("the same without Redis", ("simulation",)),
+    "commands": ("the command line", ("cli", "commands", "moment", "__main__")),
 }
 
 

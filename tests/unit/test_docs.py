@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from router import __version__
-from router.config import Settings
+from router.config import CATALOGUE, Settings
 from router.core.outcome import Reason
 from router.core.signal import NAMES, RejectCode
 from router.proof.criteria import CRITERIA
