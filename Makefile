@@ -34,7 +34,7 @@ LAB_HOST := quantum-lab --network quantum-lab
 PLAYBOOK := ansible-playbook --inventory $(INVENTORY)
 # The lab comes up only for those who deploy to it.
 TARGET_UP := $(if $(filter $(LAB_INVENTORY) $(LAB_INVENTORY)/,$(INVENTORY)),lab-up)
-SCRIPTS := requirements/wheelhouse.py molecule/shared/lab.py $(wildcard molecule/shared/host/*.py)
+SCRIPTS := bundle requirements/wheelhouse.py molecule/shared/lab.py $(wildcard molecule/shared/host/*.py)
 
 ##@ Deploy
 .PHONY: deploy report rollback confirm freeze unfreeze status logs history recon plan verify drill capacity rotate-secret
@@ -116,7 +116,7 @@ lab-down: $(VENV) ## Remove the lab host
 	@$(LAB) down $(LAB_HOST)
 
 ##@ Build
-.PHONY: setup wheel wheelhouse reference lock clean
+.PHONY: setup wheel wheelhouse bundle reference lock clean
 setup: $(VENV) $(STAMPS)/lab $(STAMPS)/tests ## Install what deploying, the lab and the tests need (.venv and Debian packages)
 
 wheel: $(WHEEL) ## Build the router's wheel into the collection
@@ -125,6 +125,11 @@ wheelhouse: $(WHEELHOUSE) ## Collect the locked wheels for every supported Pytho
 
 reference: $(VENV) ## Write into the documents what the code says: reference pages, drawings
 	@python -m tests.reference
+
+bundle: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2> /dev/null || echo 315532800)
+bundle: wheel wheelhouse ## Fill dist/: the collection with all wheels, SBOM, checksums
+	@python -m bundle dist
+	@ls -sh dist
 
 LOCK := pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-index-url \
 	--no-emit-options --annotation-style=line

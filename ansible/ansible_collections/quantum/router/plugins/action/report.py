@@ -260,4 +260,6 @@ class ActionModule(ActionBase):
             told["router_report"] = str(folder / "latest" / report["host"] / "report.html")
         # The way that set_stats takes too: the callback reads it when everything has been printed.
         result["ansible_stats"] = {"data": told, "per_host": True, "aggregate": False}
+        # Where the callback is not enabled, as outside of this checkout, this is the only place that shows the line.
+        result["_ansible_verbose_always"] = "_router_phases" not in (task_vars or {})
         return result

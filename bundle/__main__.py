@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fills a folder with what is carried elsewhere; `make bundle` says with what.
+
+    SOURCE_DATE_EPOCH=SECONDS python -m bundle FOLDER
+
+The same files and SOURCE_DATE_EPOCH give the same bytes, with the same Python and zlib.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import datetime, timezone
+from pathlib import Path
+
+from bundle import archives, sbom
+from router import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+COLLECTION = ROOT / "ansible" / "ansible_collections" / "quantum" / "router"
+FILES = COLLECTION / "roles" / "router" / "files"
+NAME = f"quantum-router-{__version__}"
+
+
+def collection(time_s: int) -> bytes:
+    """The tarball that `ansible-galaxy collection install` takes, with whatever wheels lie in the role now."""
+    with tempfile.TemporaryDirectory() as folder:
+        build = ["ansible-galaxy", "collection", "build", str(COLLECTION), "--output-path", folder]
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+        (built,) = Path(folder).iterdir()
+        return archives.reproducible(built, time_s)
+
+
+def main(folder: str) -> None:
+    """Make the folder anew."""
+    dist, time_s = Path(folder), int(os.environ["SOURCE_DATE_EPOCH"])
+    shutil.rmtree(dist, ignore_errors=True)
+    dist.mkdir(parents=True)
+    (dist / f"{NAME}.tar.gz").write_bytes(collection(time_s))
+    (product,) = FILES.glob("*.whl")
+    wheels = sbom.wheels_in((FILES / "wheelhouse").glob("*.zip"))
+    time = datetime.fromtimestamp(time_s, tz=timezone.utc)
+    (dist / f"{NAME}.cdx.json").write_text(sbom.bill(wheels, product.read_bytes(), time), encoding="utf-8")
+    (dist / "SHA256SUMS").write_text(archives.sums(dist.iterdir()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
