@@ -29,6 +29,8 @@ FILES := ansible/ansible_collections/quantum/router/roles/router/files
 WHEEL := $(FILES)/quantum_router-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' router/__init__.py)-py3-none-any.whl
 SOURCES := $(shell find router -type f -not -name '*.pyc')
 WHEELHOUSE := $(WHEELHOUSE_TARGETS:%=$(FILES)/wheelhouse/%.zip)
+# Ansible's own, for the hosts that it runs on itself: it needs Python 3.11.
+ANSIBLE_WHEELS := $(patsubst %,.cache/ansible/%.zip,$(filter-out cp310-%,$(WHEELHOUSE_TARGETS)))
 LAB := python molecule/shared/lab.py
 LAB_HOST := quantum-lab --network quantum-lab
 PLAYBOOK := ansible-playbook --inventory $(INVENTORY)
@@ -127,8 +129,8 @@ reference: $(VENV) ## Write into the documents what the code says: reference pag
 	@python -m tests.reference
 
 bundle: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2> /dev/null || echo 315532800)
-bundle: wheel wheelhouse ## Fill dist/: the collection with all wheels, SBOM, checksums
-	@python -m bundle dist
+bundle: wheel wheelhouse $(ANSIBLE_WHEELS) ## Fill dist/: the collection, one file for a host without Ansible, SBOM, checksums
+	@python -m bundle dist $(ANSIBLE_WHEELS)
 	@ls -sh dist
 
 LOCK := pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-index-url \
@@ -138,6 +140,7 @@ lock: $(VENV) ## Lock the newest allowed dependencies
 	@$(LOCK) --output-file=requirements/runtime.txt pyproject.toml requirements/runtime.in
 	@$(LOCK) --output-file=requirements/dev.txt --extra=dev --constraint=requirements/runtime.txt \
 		pyproject.toml requirements/runtime.in requirements/dev.in
+	@$(LOCK) --output-file=requirements/ansible.txt --constraint=requirements/dev.txt requirements/ansible.in
 	@$(LOCK) --output-file=requirements/bench.txt requirements/bench.in
 
 clean: ## Remove everything built here: the lab, its image, .venv, wheels, caches
@@ -248,4 +251,8 @@ $(WHEEL): pyproject.toml README.md $(SOURCES) | $(VENV)
 
 $(FILES)/wheelhouse/%.zip: requirements/runtime.txt requirements/pip.txt requirements/wheelhouse.py | $(VENV)
 	@echo 'Collecting wheels for $*'
-	@python requirements/wheelhouse.py $(@D) $*
+	@python requirements/wheelhouse.py $(@D) runtime $*
+
+.cache/ansible/%.zip: requirements/ansible.txt requirements/pip.txt requirements/wheelhouse.py | $(VENV)
+	@echo 'Collecting wheels of Ansible for $*'
+	@python requirements/wheelhouse.py $(@D) ansible $*

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 
@@ -58,6 +58,17 @@ def reproducible(collection: Path, time_s: int) -> bytes:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, indent=1).encode()
+
+
+def self_extracting(head: str, payload: bytes, values: Mapping[str, str]) -> bytes:
+    """The shell script *head* with the payload after its last line.
+
+    Besides @NAME@ of *values* it is told @BEGIN@, the line at which the payload begins, and @SHA256@ of that.
+    """
+    filled = {**values, "BEGIN": str(head.count("\n") + 1), "SHA256": sha256(payload)}
+    for name, value in filled.items():
+        head = head.replace(f"@{name}@", value)
+    return head.encode() + payload
 
 
 def sums(files: Iterable[Path]) -> str:

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the wheelhouse: one zip a target with all that a release installs but the router's own wheel.
+"""Makes a wheelhouse: one zip a target with all that a lock names, such as what a release installs beside the router.
 
-    wheelhouse.py FOLDER cp311-x86_64 [TARGET ...]
+    wheelhouse.py FOLDER runtime cp311-x86_64 [TARGET ...]
 
-Each zip holds the wheels of runtime.txt, that lock itself, and pip's own wheel (a host may lack ensurepip). The same
-locks give the same bytes.
+Each zip holds the wheels of the lock (runtime: runtime.txt), the lock itself, and pip's own wheel (a host may lack
+ensurepip). The same locks give the same bytes.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ MANYLINUX = ("2_28", "2_17", "2014")
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def download_arguments(target: str, folder: Path) -> list[str]:
-    """Pip's arguments that fetch the locked wheels of a target such as cp311-x86_64 into a folder."""
+def download_arguments(target: str, lock: str, folder: Path) -> list[str]:
+    """Pip's arguments that fetch the wheels of a lock for a target such as cp311-x86_64 into a folder."""
     match = TARGET.fullmatch(target)
     if match is None:
         raise ValueError(f"wheelhouse target {target!r} is unknown: say for example cp311-x86_64 or cp313-aarch64")
     platforms = (f"--platform=manylinux{'' if tag == '2014' else '_'}{tag}_{match['machine']}" for tag in MANYLINUX)
     return [
         *("download", "-qq", "--no-deps", "--only-binary=:all:", "--require-hashes"),
-        *(f"--requirement={LOCKS / lock}" for lock in ("runtime.txt", "pip.txt")),
+        *(f"--requirement={LOCKS / name}.txt" for name in (lock, "pip")),
         *("--implementation=cp", f"--python-version=3.{match['minor']}", *platforms),
         f"--dest={folder}",
     ]
@@ -47,15 +47,15 @@ def pack(files: list[Path], archive: Path) -> None:
     unfinished.replace(archive)
 
 
-def main(folder: str, *targets: str) -> str | None:
-    """Make the zip of every target; returns what went wrong, if anything."""
+def main(folder: str, lock: str, *targets: str) -> str | None:
+    """Make the zip of every target from the lock of that name; returns what went wrong, if anything."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
         for target in targets:
             with tempfile.TemporaryDirectory() as wheels:
-                pip = [sys.executable, "-m", "pip", *download_arguments(target, Path(wheels))]
+                pip = [sys.executable, "-m", "pip", *download_arguments(target, lock, Path(wheels))]
                 subprocess.run(pip, check=True)
-                pack([*Path(wheels).iterdir(), LOCKS / "runtime.txt"], Path(folder) / f"{target}.zip")
+                pack([*Path(wheels).iterdir(), LOCKS / f"{lock}.txt"], Path(folder) / f"{target}.zip")
     except ValueError as error:
         return str(error)
     except subprocess.CalledProcessError:

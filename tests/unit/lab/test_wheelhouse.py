@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def test_a_target_names_python_and_machine(wheelhouse: ModuleType) -> None:
     """Pip looks for wheels of the host, not of this machine."""
-    arguments = wheelhouse.download_arguments("cp313-aarch64", Path("wheels"))
+    arguments = wheelhouse.download_arguments("cp313-aarch64", "runtime", Path("wheels"))
     assert {"--python-version=3.13", "--implementation=cp", "--dest=wheels"} <= set(arguments)
     platforms = [each for each in arguments if each.startswith("--platform=")]
     assert platforms == [f"--platform=manylinux{tag}_aarch64" for tag in ("_2_28", "_2_17", "2014")]
@@ -22,12 +22,14 @@ def test_a_target_names_python_and_machine(wheelhouse: ModuleType) -> None:
 
 def test_only_locked_wheels_are_taken(wheelhouse: ModuleType) -> None:
     """Nothing without a hash, nothing that must be built."""
-    assert {"--require-hashes", "--only-binary=:all:"} <= set(wheelhouse.download_arguments("cp311-x86_64", Path()))
+    assert {"--require-hashes", "--only-binary=:all:"} <= set(
+        wheelhouse.download_arguments("cp311-x86_64", "runtime", Path())
+    )
 
 
 def test_an_unknown_target_is_named(wheelhouse: ModuleType, tmp_path: Path) -> None:
     """A typing mistake ends in one line that shows the right form."""
-    complaint = wheelhouse.main(str(tmp_path / "house"), "cp311-riscv")
+    complaint = wheelhouse.main(str(tmp_path / "house"), "runtime", "cp311-riscv")
     assert complaint == "wheelhouse target 'cp311-riscv' is unknown: say for example cp311-x86_64 or cp313-aarch64"
 
 
