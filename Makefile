@@ -183,6 +183,8 @@ $(SCENARIOS): scenario-%: setup wheel wheelhouse
 	@rm -rf .cache/molecule/$*
 	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule/$* molecule test --no-command-borders --scenario-name $*
 
+scenario-carried: bundle
+
 # Hosts mostly wait for signals and clocks, so two scenarios share the cores; each prints when it has ended.
 test-molecule: export PYTEST_ADDOPTS := -m 'not long'
 test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own; one of them: make scenario-NAME
