@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
@@ -70,7 +71,10 @@ def failure(copy: Path, path: Path) -> str:
 
 
 def main(names: list[str]) -> int:
-    """Test every mutant; print those that nobody noticed and the score of each file; 0 when all reach the goal."""
+    """Test every mutant; print those that nobody noticed, after each file its score and that of its kind so far.
+
+    Returns 0 when core and Lua reach the goal.
+    """
     lua = [ROOT / "router/redis_io/lua" / name for name in ("commit.lua", "common.lua")]
     paths = [*sorted(ROOT.glob("router/core/*.py")), *lua]
     chosen = [path for path in paths if not names or path.name in names]
@@ -91,17 +95,23 @@ def main(names: list[str]) -> int:
         if red := _red_without_a_mutant(Path(folder) / "0", chosen):
             sys.stderr.write(f"no mutant can be judged, the tests fail without one:\n{red}\n")
             return 1
-        for (path, mutant), was_noticed in zip(jobs, pool.map(test, jobs), strict=True):
-            group = "lua" if path.suffix == ".lua" else "core"
-            for counted in {path.name, group}:
-                seen[counted] += 1
-                noticed[counted] += was_noticed
-            if not was_noticed:
-                sys.stdout.write(f"{path.relative_to(ROOT)}:{mutant.line}: {mutant.what}\n")
-                sys.stdout.flush()
-    for name, total in seen.items():
-        sys.stdout.write(f"{name}: {noticed[name]} of {total} mutants noticed, {noticed[name] / total:.1%}\n")
+        results = zip(jobs, pool.map(test, jobs), strict=True)
+        for path, own in groupby(results, lambda result: result[0][0]):
+            groups = (path.name, "lua" if path.suffix == ".lua" else "core")
+            for (_, mutant), was_noticed in own:
+                for name in groups:
+                    seen[name] += 1
+                    noticed[name] += was_noticed
+                if not was_noticed:
+                    _say(f"{path.relative_to(ROOT)}:{mutant.line}: {mutant.what}")
+            for name in groups:
+                _say(f"{name}: {noticed[name]} of {seen[name]} mutants noticed, {noticed[name] / seen[name]:.1%}")
     return int(any(100 * noticed[name] < GOAL * seen[name] for name in ("core", "lua") if seen[name]))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _red_without_a_mutant(copy: Path, paths: list[Path]) -> str:
