@@ -90,7 +90,6 @@ def test_a_good_release_does_in_each_state_what_the_guide_says(
         ("says-nothing", "expected the line '🔴 CAPACITY_FULL open=10 max=10' in its log, seen none such"),
         ("no-boost", "expected intent 1 with quantity=130.0, seen quantity=100.0 (DRILLSUPER10USDT BUY)"),
         ("worst-first", "expected intent 1 with symbol='DRILLSUPER10USDT', seen symbol='DRILLSUPER9USDT'"),
-        ("publishes-again-later", "expected 3 intents in all states together, seen 4 in the end"),
     ],
 )
 def test_a_bad_release_fails_in_one_line(
@@ -102,6 +101,16 @@ def test_a_bad_release_fails_in_one_line(
     assert words in str(done.problem)
     assert 1 == len(str(done.problem).splitlines())
     assert [] == list(redis_server.client.scan_iter())
+
+
+def test_what_is_published_late_is_found(drilled: Callable[..., Drilled]) -> None:
+    """An intent that comes once its state is over is one too many in the end, or on a slow machine in that state."""
+    problem = str(drilled("publishes-again-later").problem)
+    in_the_end = "expected 3 intents in all states together, seen 4 in the end"
+    assert problem in (
+        in_the_end,
+        "open_orders missing: expected CAPACITY_UNKNOWN and 0 intents, seen 1 intent (None None)",
+    )
 
 
 @pytest.mark.parametrize(
