@@ -118,7 +118,7 @@ lab-down: $(VENV) ## Remove the lab host
 	@$(LAB) down $(LAB_HOST)
 
 ##@ Build
-.PHONY: setup wheel wheelhouse bundle reference lock clean
+.PHONY: setup wheel wheelhouse bundle release reference lock clean
 setup: $(VENV) $(STAMPS)/lab $(STAMPS)/tests ## Install what deploying, the lab and the tests need (.venv and Debian packages)
 
 wheel: $(WHEEL) ## Build the router's wheel into the collection
@@ -132,6 +132,10 @@ bundle: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2> /dev/null
 bundle: wheel wheelhouse $(ANSIBLE_WHEELS) ## Fill dist/: the collection, one file for a host without Ansible, SBOM, checksums
 	@python -m bundle dist $(ANSIBLE_WHEELS)
 	@ls -sh dist
+
+release: setup ## Test, build, check and tag VERSION=1.0.0; what is to be pushed it says
+	@$(if $(VERSION),,$(error VERSION= is not given: name the version that router/__init__.py has))
+	@python -m bundle.release '$(VERSION)'
 
 LOCK := pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-index-url \
 	--no-emit-options --annotation-style=line
