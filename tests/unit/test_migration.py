@@ -44,6 +44,33 @@ LAST_LINES: Final = "\n".join(
         (ROOT / COLLECTION / "playbooks/rollback.yml").read_text(encoding="utf-8"),
     )
 )
+#: The commands of the guide, as far as they tell one from another.
+GUIDE: Final = (
+    *("scp -i", "ssh -i", "chmod +x", "bash /tmp/deploy_p0_capqual.sh", "tee", "date -u", "TODAY="),
+    *(
+        "systemctl is-active",
+        "systemctl cat",
+        "systemctl restart",
+        "systemctl status",
+        "sleep 3`",
+        "sleep 10",
+        "sleep 30",
+    ),
+    *("grep -c", "grep -E", "grep ExecStart", "-n 100", "-n 50", "-n 20", "-f`", "wc -l", "head -40", "head -100"),
+    *("GET quantum:governor:daily_trades", "TTL quantum:governor:daily_trades", "--scan --pattern"),
+    *("GET quantum:state:open_orders", "SET quantum:state:open_orders 0", "SET quantum:state:open_orders 10"),
+    *(
+        "SET … 3",
+        "SET … 1",
+        "DEL quantum:state:open_orders",
+        "BACKUP_DIR=",
+        "mkdir -p",
+        "cp -a",
+        "cp $BACKUP_DIR",
+        "ls -la",
+    ),
+    *('echo "Backup', "ROLLBACK COMPLETE", "py_compile", "diff -u", "mv "),
+)
 #: What the state machine writes into the journal of a host.
 JOURNAL: Final = {
     words
@@ -204,6 +231,12 @@ def test_every_command_around_the_tables_exists() -> None:
 def test_what_does_not_exist_is_noticed(wrong: str) -> None:
     """The walk is no formality: nothing that is mistyped passes for anything."""
     assert [] == kinds(wrong)
+
+
+def test_every_command_of_the_guide_has_a_row() -> None:
+    """Who types the next one finds what has become of it."""
+    guide = " ".join(row[0] for row in rows())
+    assert [] == [command for command in GUIDE if command not in guide]
 
 
 def test_every_setting_and_every_log_line_of_the_guide_has_a_place() -> None:
