@@ -102,4 +102,4 @@ def test_the_verdicts_are_the_last_lines_and_the_reports_are_named_before() -> N
         for name, value in custom.items():
             stats.set_custom_stats(name, value, host)
     verdict.CallbackModule(display=SimpleNamespace(verbosity=0, display=shown.append)).v2_playbook_on_stats(stats)
-    assert ["report=reports/latest/a/report.html\nverdict=pass host=a\ncheck_mode=true host=b"] == shown
+    assert ["report=reports/latest/a/report.html", "verdict=pass host=a", "check_mode=true host=b"] == shown

@@ -187,8 +187,8 @@ class CallbackModule(CallbackBase):
         said = [text for facts in custom if (table := facts.get("router_table")) for text in (*table, "")]
         said += [f"report={facts['router_report']}" for facts in custom if facts.get("router_report")]
         said += [text for host in hosts for text in self._lines(stats, host)]
-        if said:
-            self._display.display("\n".join(said))
+        for text in said:  # one by one: in Ansible's log each line has its time
+            self._display.display(text)
 
     def _lines(self, stats: AggregateStats, host: str) -> list[str]:
         reported = stats.custom.get(host, {}).get("router_line")
