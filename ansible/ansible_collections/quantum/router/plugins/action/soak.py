@@ -13,6 +13,7 @@ import shlex
 import time
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 WIDTH = 20
@@ -23,6 +24,9 @@ TELL_S = 6.0
 
 ASK_S = 10.0
 """Seconds between questions whether the command still runs, which cost more than to read its file."""
+
+GONE = "nobody watches the release any more: the host was restarted, or its soak was stopped there; see make history"
+"""Said when the job is not known there any more; its file lies where a restart removes it."""
 
 
 def bar(host: str, progress: dict[str, Any]) -> str:
@@ -75,7 +79,9 @@ class ActionModule(ActionBase):
             if now_s - asked_s >= ASK_S:
                 asked_s = now_s
                 status = self._execute_module("ansible.legacy.async_status", asked, task_vars=task_vars)
-                ended = bool(status.get("finished") or status.get("failed"))
+                ended = bool(status.get("finished"))
+                if status.get("failed") and not ended:
+                    raise AnsibleActionFail(GONE)
             progress = self._progress()
             ended = ended or bool(progress and progress["certain"])
             if progress and (ended or now_s - told_s >= TELL_S):
