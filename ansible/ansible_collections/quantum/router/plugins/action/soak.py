@@ -81,7 +81,7 @@ class ActionModule(ActionBase):
                 status = self._execute_module("ansible.legacy.async_status", asked, task_vars=task_vars)
                 ended = bool(status.get("finished"))
                 if status.get("failed") and not ended:
-                    raise AnsibleActionFail(GONE)
+                    raise AnsibleActionFail(f"{GONE} ({status.get('msg')})")
             progress = self._progress()
             ended = ended or bool(progress and progress["certain"])
             if progress and (ended or now_s - told_s >= TELL_S):
