@@ -36,6 +36,14 @@ class FencedError(RouterError):
     exit_code = 75
 
 
+class GroupMissingError(FencedError):
+    """Somebody removed the consumer group that is the cursor (75)."""
+
+    def __init__(self, group: str) -> None:
+        """Name *group*."""
+        super().__init__(f"GROUP_MISSING: the group {group!r} of the signal stream is gone")
+
+
 class BrokenCommitError(RouterError):
     """A commit failed after it had published: the router is halted until a person resumes (78)."""
 

@@ -7,7 +7,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from router.core.policy import allowance
-from router.errors import BrokenCommitError, FencedError, RedisUnavailableError
+from router.errors import BrokenCommitError, FencedError, GroupMissingError, RedisUnavailableError
 from router.telemetry import REPEAT_STATE_S
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Tenure:
             case "FENCED":
                 raise FencedError(f"FENCED: {reply.reason}")
             case "NO_GROUP":
-                raise FencedError(f"GROUP_MISSING: the group {self._settings.group!r} of the signal stream is gone")
+                raise GroupMissingError(self._settings.group)
             case "DENIED":
                 raise RedisUnavailableError(f"the commit is refused: {reply.reason}")
             case "BROKEN":

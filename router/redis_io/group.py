@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import redis
 
-from router.errors import FencedError
+from router.errors import GroupMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ class Group:
         groups = self._client.xinfo_groups(self._stream)
         group = next((g for g in groups if g["name"] == self._name.encode()), None)
         if group is None:
-            raise FencedError(f"GROUP_MISSING: somebody removed the group {self._name!r} right after it was made")
+            raise GroupMissingError(self._name)
         return group["last-delivered-id"].decode(), group["entries-read"]
 
     def newest_stale(self, now_ms: int) -> str | None:
@@ -82,5 +82,10 @@ class Group:
             yield entry_id, [text for pair in entries[0][1].items() for text in pair] if entries else None
 
     def _pending(self, until: str) -> list[str]:
-        rows = self._client.xpending_range(self._stream, self._name, min="-", max=until, count=PAGE)
+        try:
+            rows = self._client.xpending_range(self._stream, self._name, min="-", max=until, count=PAGE)
+        except redis.ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            raise GroupMissingError(self._name) from None
         return [row["message_id"].decode() for row in cast("list[dict[str, bytes]]", rows)]

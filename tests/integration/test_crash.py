@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from pathlib import Path
@@ -10,6 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from router.config import Settings
+from router.errors import FencedError
+from router.redis_io.client import connect
+from router.redis_io.group import Group
+from router.redis_io.keys import catalogue
 from tests.integration.conftest import SIGNALS, eventually
 from tests.integration.fault_proxy import Fault, FaultProxy
 
@@ -149,6 +155,18 @@ def test_a_group_that_is_removed_stops_the_router_loudly(start_router: Start, ma
     market.signal()
     assert 75 == router.wait()
     assert "GROUP_MISSING" in router.log
+
+
+def test_a_group_that_is_removed_while_the_router_starts_is_no_trouble_with_redis(redis_server: Any) -> None:
+    """Between making the group and asking for what it left pending there is time to remove it: exit 75 as well."""
+    settings = Settings(redis_url=redis_server.url)
+    keys = catalogue(settings)
+    with contextlib.closing(connect(settings)) as client:
+        group = Group(client, settings, keys)
+        group.ensure()
+        client.xgroup_destroy(keys.signals, settings.group)
+        with pytest.raises(FencedError, match="GROUP_MISSING"):
+            group.pending_stale(now_ms=round(time.time() * 1000))
 
 
 def test_flushed_scripts_are_loaded_again(start_router: Start, market: Any) -> None:
