@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: What stands for the settings of the environment as they are.
 NOW: Final = "now:"
+#: What the environment file of a release holds besides settings.
+_RELEASE: Final = "QUANTUM_ROUTER_RELEASE="
 _LABEL: Final = re.compile(r"([A-Za-z0-9._-]{1,24}):")
 
 
@@ -55,7 +57,7 @@ def _words(text: str) -> tuple[list[str], list[str]]:
     words: list[str] = []
     problems: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith(("#", ";")):
+        if not line.strip() or line.lstrip().startswith(("#", ";", _RELEASE)):
             continue
         try:
             (word,) = shlex.split(line)

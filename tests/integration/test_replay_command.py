@@ -160,14 +160,14 @@ def test_wrong_settings_are_named_as_the_service_names_them(tmp_path: Path) -> N
     """All of them at once, whatever they came by, and with exit code 78."""
     recording, environment = tmp_path / "signals.jsonl", tmp_path / "environment"
     recording.write_text("", encoding="utf-8")
-    environment.write_text("# by hand\nMIN_CONFIDENCE='2'\nMAX_OPEN_ORDERS\nA B\n", encoding="utf-8")
+    environment.write_text("#\nQUANTUM_ROUTER_RELEASE=x\nMIN_CONFIDENCE='2'\nMAX_OPEN_ORDERS\nA B\n", encoding="utf-8")
     wrong = ["--settings", "a:MAX_OPEN_ORDERS=x,MAX_OPN_ORDERS=3", "--settings", f"b:{environment}"]
     done = run_router("", "replay", "--file", str(recording), *wrong)
     assert (78, "") == (done.returncode, done.stdout)
     assert [
         "a: MAX_OPEN_ORDERS='x' must be a whole number from 1 to 100000",
         "a: MAX_OPN_ORDERS is not a setting: did you mean MAX_OPEN_ORDERS?",
-        "b: line 4 is no NAME=VALUE: A B",
+        "b: line 5 is no NAME=VALUE: A B",
         "b: MAX_OPEN_ORDERS is no NAME=VALUE",
         "b: MIN_CONFIDENCE='2' must be a number from 0 to 1",
     ] == done.stderr.splitlines()

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 ANSWER_S: Final = 30.0
 #: systemd's own time-outs where a unit names none.
 _DEFAULT_TIMEOUT_S: Final = 90.0
-#: What of [Service] is the live unit's alone: what it starts, what follows, and the folder that ends with it.
-_LIVE_ONLY: Final = re.compile(r"Exec(Start|Stop|Reload|Condition)|Restart|RuntimeDirectory")
+#: What of [Service] is the live unit's alone: what it starts, of which release, what follows, and the folder that ends
+#: with it.
+_LIVE_ONLY: Final = re.compile(r"EnvironmentFile|Exec(Start|Stop|Reload|Condition)|Restart|RuntimeDirectory")
 
 #: Runs a command for at most so many seconds; never raises for what the command does.
 RunCommand = Callable[[Sequence[str], float], subprocess.CompletedProcess[str]]
@@ -104,6 +105,7 @@ class TransientUnit:
         command = ["systemd-run", "--quiet", "--collect", f"--unit={self._name}"]
         command += [f"--description=Drill of the router's release {self._release}"]
         command += [f"--property={line}" for line in self._shared]
+        command += [f"--property=EnvironmentFile={self._directory}/environment"]
         command += [f"--property=RuntimeMaxSec={lasts_s:g}"]
         command += [f"--property=ExecStopPost=+{' '.join(self._clear)}"]
         command += ["/usr/bin/env", *(f"{name}={value}" for name, value in environ.items())]

@@ -31,14 +31,14 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 # A comment.
-ExecStart=/r/venv/bin/python -I -m router run --holder %H/%n --release 1
+ExecStart=/usr/bin/env /r/${QUANTUM_ROUTER_RELEASE}/venv/bin/python -I -m router run --holder %H/%n
 WatchdogSec=10
 TimeoutStartSec=20
 TimeoutStopSec=5
 Restart=always
 RestartSec=1
 RestartPreventExitStatus=78
-EnvironmentFile=/r/environment
+EnvironmentFile=/opt/quantum-router/current/environment
 User=quantum-router
 RuntimeDirectory=quantum-router
 RuntimeDirectoryPreserve=restart
@@ -54,7 +54,6 @@ SHARED = [
     "WatchdogSec=10",
     "TimeoutStartSec=20",
     "TimeoutStopSec=5",
-    "EnvironmentFile=/r/environment",
     "User=quantum-router",
     "NoExecPaths=/",
     "SystemCallFilter=@system-service",
@@ -91,6 +90,7 @@ def test_the_real_unit_s_sandbox_is_shared_line_by_line() -> None:
     lines = [line for line in service.splitlines() if line[:1].isupper()]
     left_out = {line.partition("=")[0] for line in lines} - {line.partition("=")[0] for line in properties(text)}
     assert {
+        "EnvironmentFile",
         "ExecStart",
         "Restart",
         "RestartSec",
@@ -105,6 +105,7 @@ def test_the_command_that_starts_it(unit: Callable[..., TransientUnit], tmp_path
     expected = ["systemd-run", "--quiet", "--collect", "--unit=quantum-router-drill-d1.service"]
     expected += ["--description=Drill of the router's release 1.0.0-abc"]
     expected += [f"--property={line}" for line in SHARED]
+    expected += [f"--property=EnvironmentFile={tmp_path}/environment"]
     expected += ["--property=RuntimeMaxSec=42.5", "--property=ExecStopPost=+/usr/bin/env clear"]
     expected += ["/usr/bin/env", "ROUTER_KEY_PREFIX=quantum-drill:d1:", "ROUTER_METRICS_LISTEN="]
     expected += [f"{tmp_path}/venv/bin/python", "-I", "-m", "router", "run", "--holder", "quantum-drill/d1"]

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+ROOTS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
 LEGACY_UNIT = "[Service]\nExecStart=/usr/bin/python3 /home/qt/router.py\n"
+RELEASE_UNIT = """\
+[Service]
+EnvironmentFile=/opt/quantum-router/current/environment
+ExecStart=/usr/bin/env /opt/quantum-router/releases/${QUANTUM_ROUTER_RELEASE}/venv/bin/python
+"""
 
 
 class FakeSystemctl:
@@ -34,6 +40,7 @@ class FakeSystemctl:
         self.timers: dict[str, tuple[str, ...]] = {}
         self.answers: dict[str, str] = {}
         self.facts: dict[str, str] = {"ActiveState": "inactive", "MainPID": "0", "UnitFileState": "disabled"}
+        self.read_units()
 
     def __call__(
         self, argv: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None
@@ -48,6 +55,8 @@ class FakeSystemctl:
         for prefix, answer in self.fails.items():
             if " ".join(words).startswith(prefix):
                 return answer
+        if words[:2] == ("systemctl", "daemon-reload"):
+            self.read_units()
         started = words[:2] == ("systemctl", "start") and self.facts["ActiveState"] != "active"
         if started or words[:2] == ("systemctl", "restart"):
             self._start()
@@ -80,9 +89,8 @@ class FakeSystemctl:
         return [" ".join(word for word in words if word != UNIT) for words in told if words[0] != "list-units"]
 
     def _show(self) -> str:
-        roots = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
-        found = [f"{root}/{UNIT}" for root in roots if os.path.lexists(self.layout.at(f"{root}/{UNIT}"))]
-        folders = [f"{root}/{UNIT}.d" for root in roots] + [f"{root}/service.d" for root in roots]
+        found = [f"{root}/{UNIT}" for root in ROOTS if os.path.lexists(self.layout.at(f"{root}/{UNIT}"))]
+        folders = [f"{root}/{UNIT}.d" for root in ROOTS] + [f"{root}/service.d" for root in ROOTS]
         drop_ins = [
             self.layout.host_path(path) for folder in folders for path in sorted(self.layout.at(folder).glob("*.conf"))
         ]
@@ -93,19 +101,37 @@ class FakeSystemctl:
             "Type": "simple",
             "Result": "success",
             "ExecStart": self._command(found),
+            "NeedDaemonReload": "no" if self._times() == self._read else "yes",
             **self.facts,
         }
         return "".join(f"{name}={value}\n" for name, value in facts.items())
 
+    def read_units(self) -> None:
+        """Take the unit as it lies there, as systemd does at boot and when it is told to."""
+        unit = self.layout.units / UNIT
+        self._read, self._unit = self._times(), unit.read_text() if unit.is_file() else ""
+
+    def _times(self) -> list[tuple[str, int]]:
+        """What tells systemd that a unit's files are not those that it has read: which there are, and since when."""
+        roots = (self.layout.at(root) for root in ROOTS)
+        lying = [path for root in roots for path in (root / UNIT, *(root / f"{UNIT}.d").glob("*.conf"))]
+        return [(str(path), path.lstat().st_mtime_ns) for path in lying if os.path.lexists(path)]
+
     def _start(self) -> None:
-        """A new process of what the unit file says, begun after all files were written."""
+        """A new process of the unit as it was read, or is now where there was none, begun after all was written."""
+        if not self._unit:
+            self.read_units()
         pid = str(int(self.facts["MainPID"]) + 100)
         self.facts.update(ActiveState="active", MainPID=pid, ActiveEnterTimestampMonotonic=str(10**16))
-        unit = self.layout.units / UNIT
-        argv = re.search(r"^ExecStart=(.*)", unit.read_text() if unit.is_file() else "", re.MULTILINE)
+        argv = re.search(r"^ExecStart=(.*)", self._unit, re.MULTILINE)
+        words = argv[1].removeprefix("/usr/bin/env ").split() if argv else []
+        environment = self.layout.current / "environment"
+        for line in environment.read_text().splitlines() if environment.is_file() else []:
+            name, _, value = line.partition("=")
+            words = [word.replace(f"${{{name}}}", value) for word in words]
         process = self.layout.at(f"/proc/{pid}")
         process.mkdir(parents=True, exist_ok=True)
-        (process / "cmdline").write_text(argv[1].replace(" ", "\0") + "\0" if argv else "")
+        (process / "cmdline").write_text("".join(f"{word}\0" for word in words))
 
     def _command(self, found: list[str]) -> str:
         """The unit's command as systemd prints it."""
@@ -158,6 +184,7 @@ def _install_legacy(layout: Layout, systemctl: FakeSystemctl) -> Path:
     wants.mkdir()
     (wants / UNIT).symlink_to(f"/etc/systemd/system/{UNIT}")
     systemctl.facts.update(ActiveState="active", MainPID="42", UnitFileState="enabled")
+    systemctl.read_units()
     return script
 
 
@@ -174,7 +201,7 @@ def deployer(host: Host, systemctl: FakeSystemctl) -> str:
 
 @pytest.fixture
 def stage(layout: Layout) -> Callable[[str], Path]:
-    """Make a complete release without building anything."""
+    """Make a complete release without building anything; that of several b has another unit than all others."""
     return lambda release: _stage_release(layout, release)
 
 
@@ -182,8 +209,10 @@ def _stage_release(layout: Layout, release: str) -> Path:
     tree = layout.release(release)
     (tree / "venv").mkdir(parents=True)
     (tree / "venv" / "code.py").write_text(f"# {release}\n")
-    (tree / "unit").write_text(f"[Service]\nExecStart=/opt/quantum-router/releases/{release}/venv/bin/python\n")
-    (tree / "environment").write_text('MAX_OPEN_ORDERS=10\nROUTER_KEY_PREFIX="a b"\n# note\n')
+    unit = RELEASE_UNIT.replace("/python", "/python -B") if release.endswith("b") else RELEASE_UNIT
+    (tree / "unit").write_text(unit)
+    settings = 'MAX_OPEN_ORDERS=10\nROUTER_KEY_PREFIX="a b"\n# note\n'
+    (tree / "environment").write_text(f"QUANTUM_ROUTER_RELEASE={release}\n{settings}")
     manifest.write(tree, {"release": release})
     return tree
 

@@ -89,6 +89,8 @@ def test_drift_is_named(host: Host, systemctl: FakeSystemctl, deployed: Path, ch
         "current": host.layout.current.unlink,
     }
     changes[change]()
+    if change != "reload":
+        systemctl.read_units()
     found = lines(host)
     assert 1 == len(found)
     assert found[0].startswith(said)

@@ -83,6 +83,7 @@ def seen(host: Host, photograph: Callable[[Path], Any]) -> Any:
 def boot(host: Host, systemctl: FakeSystemctl) -> None:
     """What systemd does: no timer is left, the first unit, the router if it is enabled, the second unit."""
     systemctl.timers.clear()
+    systemctl.read_units()
     systemctl.facts.update(ActiveState="inactive", MainPID="0")
     marked = host.layout.marker.exists()
     if marked:
@@ -151,8 +152,9 @@ def is_whole(host: Host, systemctl: FakeSystemctl, photograph: Callable[[Path], 
     command = process.read_text() if process.exists() else ""
     if state.live in (A, B):
         assert state.live == host.layout.live()
-        assert state.live in (host.layout.units / UNIT).read_text()
+        assert (host.layout.release(state.live) / "unit").read_bytes() == (host.layout.units / UNIT).read_bytes()
         assert state.live in command
+        assert ("-B" in command) == (state.live == B), "systemd has not read the unit that is installed"
     else:
         assert (state.live or "legacy-").startswith("legacy-")
         assert before == seen(host, photograph)

@@ -26,7 +26,7 @@ def release(host: Host, python: str = "python3.11", code: str = "x = 1\n") -> Pa
     (place / "core.py").write_text(code)
     (place / "__pycache__" / "core.pyc").write_text(python)
     (tree / "environment").write_text(
-        "# ours\nMAX_OPEN_ORDERS=10\nROUTER_REDIS_URL='redis://h/0'\nMIN_CONFIDENCE=0.8\n"
+        f"# ours\nQUANTUM_ROUTER_RELEASE={A}\nMAX_OPEN_ORDERS=10\nROUTER_REDIS_URL='redis://h/0'\nMIN_CONFIDENCE=0.8\n"
     )
     (tree / "venv" / "bin").mkdir()
     interpreter = host.layout.at(f"/usr/bin/{python}")
@@ -54,9 +54,8 @@ def of(tree: Path, host: Host) -> str:
 def test_process_of_a_release(host: Host) -> None:
     """Release, version, code, and the settings that it was started with, but none that says where things are."""
     tree = release(host)
-    environ = (
-        "PATH=/bin\nMAX_OPEN_ORDERS=11\nROUTER_REDIS_URL=redis://me:s3cret@h/0\nROUTER_GROUP=g\nROUTER_REPEAT_LIMIT=2\n"
-    )
+    environ = f"PATH=/bin\nQUANTUM_ROUTER_RELEASE={A}\nMAX_OPEN_ORDERS=11\nROUTER_REDIS_URL=redis://me:s3cret@h/0\n"
+    environ += "ROUTER_GROUP=g\nROUTER_REPEAT_LIMIT=2\n"
     run(host, of(tree, host), environ=environ)
     found = process.describe(host, PID)
     assert (A, "1.0.0") == (found["release"], found["version"])

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 
-UNIT_TEXT = "ExecStart=/opt/quantum-router/releases/@RELEASE@/venv/bin/python\n"
-ENVIRONMENT_TEXT = "ROUTER_KEY_PREFIX=@RELEASE@\n"
+UNIT_TEXT = "ExecStart=/usr/bin/env /opt/quantum-router/releases/${QUANTUM_ROUTER_RELEASE}/venv/bin/python\n"
+ENVIRONMENT_TEXT = "QUANTUM_ROUTER_RELEASE=@RELEASE@\n"
 
 
 class Builder:
@@ -82,13 +82,13 @@ def inputs(make_wheel: Callable[..., Path], tmp_path: Path) -> tuple[str, Path, 
 
 
 def test_release_is_built_whole(host: Host, builder: Builder, inputs: tuple[str, Path, Path]) -> None:
-    """Unit and environment name the release, files have their modes, and the manifest covers them all."""
+    """The environment names the release, files have their modes, and the manifest covers them all."""
     release = inputs[0]
     host = replace(host, run=builder)
     assert staging.stage_release(host, *inputs, UNIT_TEXT, ENVIRONMENT_TEXT)
     tree = host.layout.release(release)
-    assert f"ExecStart=/opt/quantum-router/releases/{release}/venv/bin/python\n" == (tree / "unit").read_text()
-    assert f"ROUTER_KEY_PREFIX={release}\n" == (tree / "environment").read_text()
+    assert UNIT_TEXT == (tree / "unit").read_text()
+    assert f"QUANTUM_ROUTER_RELEASE={release}\n" == (tree / "environment").read_text()
     modes = [(tree / name).stat().st_mode & 0o777 for name in ("", "unit", "environment")]
     assert [0o755, 0o644, 0o640] == modes
     assert [] == manifest.verify(tree)

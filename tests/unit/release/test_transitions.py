@@ -19,6 +19,7 @@ from ansible_collections.quantum.router.plugins.module_utils.release.rollback im
 from ansible_collections.quantum.router.plugins.module_utils.release.state import State, unsettled
 from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import TIMED_OUT, Completed
 
+from tests.unit.release.conftest import RELEASE_UNIT
 from tests.unit.release.steps import activate
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 
     from tests.unit.release.conftest import FakeSystemctl
 
-A, B = "1.0.0-aaaaaaaaaaaa", "1.0.0-bbbbbbbbbbbb"
+A, B, C = "1.0.0-aaaaaaaaaaaa", "1.0.0-bbbbbbbbbbbb", "1.0.0-cccccccccccc"
 Photograph = dict[str, tuple[Any, ...]]
 
 
-def unit_of(release: str) -> str:
-    """What the staged unit says."""
-    return f"[Service]\nExecStart=/opt/quantum-router/releases/{release}/venv/bin/python\n"
+def command_of(host: Host) -> str:
+    """The command line of what runs."""
+    return host.layout.at(f"/proc/{host.facts().main_pid}/cmdline").read_text()
 
 
 def outside(root: Path, photograph: Callable[[Path], Photograph]) -> Photograph:
@@ -89,7 +90,7 @@ def test_there_and_back_leaves_every_byte(
     assert changed
     done = activate(host, A, "d1")
     assert (True, adopted.id) == (done.changed, done.previous)
-    assert unit_of(A) == (host.layout.units / UNIT).read_text()
+    assert RELEASE_UNIT == (host.layout.units / UNIT).read_text()
     assert not list(host.layout.units.glob(f"{UNIT}.d/*.conf"))
     assert A == host.layout.live()
     back = rollback(host, deployment="d1", reason="it failed")
@@ -274,10 +275,25 @@ def test_release_to_release_and_back(host: Host, systemctl: FakeSystemctl, stage
         assert is_confirmed(store.load(host.layout), deployment)
     back = rollback(host)
     assert (B, A) == (back.origin, back.target)
-    assert unit_of(A) == (host.layout.units / UNIT).read_text()
+    assert command_of(host).startswith(f"/opt/quantum-router/releases/{A}/")
     assert A == host.layout.live()
     assert "restart" == systemctl.commands()[-1]
     assert (B,) == store.load(host.layout).withdrawn
+
+
+@pytest.mark.parametrize(("other", "reloads"), [(B, True), (C, False)])
+def test_systemd_reads_its_units_anew_only_for_another_unit(
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path], other: str, *, reloads: bool
+) -> None:
+    """A reload of all units takes longer than all else; where the two releases have the same one, nothing is read."""
+    confirmed(host, stage, A, "d1")
+    before = len(systemctl.commands())
+    confirmed(host, stage, other, "d2")
+    assert other in command_of(host)
+    assert ("-B" in command_of(host)) == reloads
+    assert A == rollback(host).target
+    assert "-B" not in command_of(host)
+    assert (2 if reloads else 0) == systemctl.commands()[before:].count("daemon-reload")
 
 
 def test_activating_what_runs_changes_nothing(
@@ -539,12 +555,30 @@ def test_full_disk_does_not_stop_a_rollback(
 
     monkeypatch.setattr(f"{files.__package__}.durable.write", _full)
     monkeypatch.setattr(f"{files.__package__}.store.os.write", _full)
+    monkeypatch.setattr("pathlib.Path.symlink_to", _full)
     done = rollback(host)
     assert done.active
     assert 2 == len([line for line in done.warnings if "No space left on device" in line])
     assert "publish" not in (host.layout.units / UNIT).read_text()
     state = store.load(host.layout)
     assert ((A,), None) == (state.bad, state.pending)
+
+
+def test_full_disk_stops_no_way_back_to_a_release(
+    host: Host, stage: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unit and link of the release before come back by renames as well."""
+    confirmed(host, stage, A, "d1")
+    stage(B)
+    activate(host, B, "d2")
+
+    def _full(*_arguments: object, **_more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"{files.__package__}.durable.write", _full)
+    monkeypatch.setattr("pathlib.Path.symlink_to", _full)
+    assert A == rollback(host).target
+    assert A in command_of(host)
 
 
 @pytest.mark.usefixtures("legacy")

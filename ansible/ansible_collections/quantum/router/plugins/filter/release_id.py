@@ -24,7 +24,7 @@ options:
     type: path
     required: true
   unit_text:
-    description: The rendered unit with the placeholder C(@RELEASE@) for the id.
+    description: The rendered unit.
     type: str
     required: true
   environment_text:

@@ -65,7 +65,7 @@ options:
     description: Path of the zip with dependencies, their lock and pip on the host. Not needed in check mode.
     type: path
   unit_text:
-    description: The rendered unit, with the placeholder C(@RELEASE@) for the id.
+    description: The rendered unit.
     type: str
   environment_text:
     description: The rendered environment file, with the placeholder C(@RELEASE@) for the id.
@@ -294,9 +294,8 @@ def _staged(module: AnsibleModule, host: Host) -> dict[str, Any]:
         changed = staging.stage_release(
             host, given["release"], wheel, wheelhouse, given["unit_text"], given["environment_text"]
         )
-    texts = (given["unit_text"], given["environment_text"])
-    unit, environment = (text.replace(PLACEHOLDER, given["release"]) for text in texts)
-    after = {**before, "unit": unit, "environment": environment} if changed else before
+    environment = given["environment_text"].replace(PLACEHOLDER, given["release"])
+    after = {**before, "unit": given["unit_text"], "environment": environment} if changed else before
     return {"changed": changed, "release": given["release"], "diff": _diff(before, after)}
 
 

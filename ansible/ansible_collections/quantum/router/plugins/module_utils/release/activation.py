@@ -116,6 +116,7 @@ def _prepare(host: Host, facts: Facts, state: State, wanted: Pending) -> State:
     move = plan_rollback(begun, None, [*host.layout.kept(), wanted.release])
     if move:
         store.prepare_rollback(host.layout, roll_back(begun, move))
+    files.keep_pointer(host.layout)
     return begun
 
 
@@ -174,8 +175,8 @@ def _install(host: Host, begun: State, pending: Pending) -> None:
     for path in adoption.movable_drop_ins(host):
         files.set_aside(host.layout.at(path), pending.previous or pending.release)
     files.install_unit(host, pending.release, pending.previous)
-    durable.link(host.layout.current, f"releases/{pending.release}")
-    host.systemctl("daemon-reload")
+    files.point(host.layout, f"releases/{pending.release}")
+    files.reload(host, pending.previous, pending.release)
     files.enable(host, begun)
     # Fails for a unit that systemd does not hold in memory: then there is nothing to reset.
     host.run(("systemctl", "reset-failed", host.unit), systemctl.ANSWER_S)

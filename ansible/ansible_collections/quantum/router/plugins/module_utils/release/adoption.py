@@ -85,7 +85,8 @@ def needs_backup(host: Host, facts: Facts) -> bool:
     nobody proved is drift, not something to return to.
     """
     releases = host.layout.host_path(host.layout.releases) + "/"
-    ours = bool(facts.commands) and all(command.startswith(releases) for command in facts.commands)
+    programs = [command.removeprefix("/usr/bin/env ") for command in facts.commands]
+    ours = bool(programs) and all(program.startswith(releases) for program in programs)
     return facts.load_state != "not-found" and not ours
 
 

@@ -9,12 +9,14 @@ import os
 from typing import TYPE_CHECKING
 
 from . import adoption, durable
+from .layout import is_legacy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .adoption import Adopted, Entry
     from .host import Host
+    from .layout import Layout
     from .state import State
 
 
@@ -49,6 +51,34 @@ def install_unit(host: Host, release: str, previous: str | None) -> None:
         durable.sync_directory(place.parent)
     else:
         durable.write(place, wanted, 0o644)
+
+
+def point(layout: Layout, target: str | None) -> None:
+    """Have `current` point there in one step, or nowhere: by a rename, which works on a full disk, where one waits."""
+    if target is None:
+        durable.remove(layout.current)
+    elif layout.spare.is_symlink() and str(layout.spare.readlink()) == target:
+        layout.spare.replace(layout.current)
+        durable.sync_directory(layout.base)
+    else:
+        durable.link(layout.current, target)
+
+
+def keep_pointer(layout: Layout) -> None:
+    """Prepare for `point` that what is live now comes back."""
+    if layout.current.is_symlink():
+        durable.link(layout.spare, str(layout.current.readlink()))
+
+
+def reload(host: Host, origin: str | None, target: str | None) -> None:
+    """Have systemd read its units anew, where it has not read this one as it is.
+
+    That takes longer than all else of a rollback, and from release to release the unit is mostly the same file. Where
+    one of the two is no release of ours systemd is not asked whether it must: a unit that came or went it may not know.
+    """
+    of_ours = all(name is not None and not is_legacy(name) for name in (origin, target))
+    if not of_ours or host.facts().needs_reload:
+        host.systemctl("daemon-reload")
 
 
 def enable(host: Host, state: State) -> None:

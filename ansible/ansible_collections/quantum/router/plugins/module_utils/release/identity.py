@@ -51,7 +51,7 @@ def wheel_version(wheel: Path) -> str:
 def release_id(wheel: Path, lock: bytes, unit_text: str, environment_text: str) -> str:
     """`<version>-<12 hex>` over what would run: the wheel's contents, the lock, the unit and the environment.
 
-    Unit and environment hold the placeholder instead of the id. Neither the zip's bytes nor its times count, so a wheel
+    The environment holds the placeholder instead of the id. Neither the zip's bytes nor its times count, so a wheel
     that is built again is the same release.
     """
     parts = [_contents(wheel), lock, unit_text.encode(), environment_text.encode()]

@@ -16,7 +16,10 @@ UNIT = "quantum-ai-strategy-router.service"
 """The unit that a host runs unless told otherwise."""
 
 PLACEHOLDER = "@RELEASE@"
-"""Stands for the release id in unit and environment until the id, a digest over both, is known."""
+"""Stands for the release id in the environment until the id, a digest over it too, is known."""
+
+RELEASE_VARIABLE = "QUANTUM_ROUTER_RELEASE"
+"""What the environment of a release calls its id: the unit starts the release of that name."""
 
 MANIFEST = "manifest.json"
 """Written last: a directory that has one is complete."""
@@ -57,8 +60,13 @@ class Layout:
 
     @property
     def current(self) -> Path:
-        """Link to the live release; a pointer for people, no unit depends on it."""
+        """Link to the live release: the unit starts what it points at, with the settings there."""
         return self.base / "current"
+
+    @property
+    def spare(self) -> Path:
+        """A link to what was live before, ready to become `current` by a rename."""
+        return self.base / ".current.before"
 
     @property
     def deployers(self) -> Path:

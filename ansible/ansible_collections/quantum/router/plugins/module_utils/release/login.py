@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .errors import ReleaseError
+from .layout import RELEASE_VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ class Account:
 
 
 def settings(path: Path) -> dict[str, str]:
-    """The names and values of an environment file, quoted as systemd has them."""
+    """The settings in an environment file, by name, their values quoted as systemd has them."""
     return parse(path.read_text(encoding="utf-8"))
 
 
@@ -68,7 +69,7 @@ def parse(text: str) -> dict[str, str]:
     pairs = {}
     for line in text.splitlines():
         name, found, value = line.strip().partition("=")
-        if found and not name.startswith(("#", ";")):
+        if found and name != RELEASE_VARIABLE and not name.startswith(("#", ";")):
             pairs[name] = "".join(shlex.split(value))
     return pairs
 

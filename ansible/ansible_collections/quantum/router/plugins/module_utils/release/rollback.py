@@ -188,12 +188,12 @@ def _install(host: Host, planned: Plan) -> None:
     layout, move, adopted = host.layout, planned.move, planned.adopted
     if adopted:
         files.restore(host, adopted)
-        _point(host, adopted.current)
+        files.point(layout, adopted.current)
     elif move.target:
         for path in adoption.movable_drop_ins(host):
             files.set_aside(layout.at(path), move.origin or "removed")
         files.install_unit(host, move.target, move.origin)
-        _point(host, f"releases/{move.target}")
+        files.point(layout, f"releases/{move.target}")
     else:
         # The unit file is ours: there was none. Stopping comes first, while systemd still knows how; what does not run
         # yet, at boot, is not waited for.
@@ -201,20 +201,13 @@ def _install(host: Host, planned: Plan) -> None:
         host.run(("systemctl", "stop", *wait, host.unit), STOP_S)
         host.run(("systemctl", "disable", "--quiet", host.unit), systemctl.ANSWER_S)
         durable.remove(layout.units / host.unit)
-        _point(host, None)
-
-
-def _point(host: Host, target: str | None) -> None:
-    if target:
-        durable.link(host.layout.current, target)
-    else:
-        durable.remove(host.layout.current)
+        files.point(layout, None)
 
 
 def _reload(host: Host, state: State, planned: Plan) -> str | None:
     """Bring systemd to what the files say; returns what is wrong with it, or None. `state` tells what is enabled."""
     try:
-        host.systemctl("daemon-reload")
+        files.reload(host, planned.move.origin, planned.move.target)
         if planned.move.target and planned.adopted is None:
             files.enable(host, state)
     except ReleaseError as error:

@@ -50,7 +50,7 @@ def stage_release(
     tree = host.layout.release(release)
     with rebuilt(host.layout, tree):
         _build_venv(host, tree / "venv", wheel, wheelhouse)
-        durable.write(tree / "unit", unit_text.replace(PLACEHOLDER, release).encode(), 0o644)
+        durable.write(tree / "unit", unit_text.encode(), 0o644)
         durable.write(tree / "environment", environment_text.replace(PLACEHOLDER, release).encode(), 0o640)
         manifest.write(tree, {"release": release})
     store.record(host, "staged", to=release)
