@@ -255,6 +255,9 @@ def test_a_repeat_that_lives_beats_a_better_one_that_will_be_stale_when_the_wind
         {"position_size_usd": None, "quantity": 5}, {"position_size_usd": 1e-6}, {"position_size_usd": 9e-7},
         {"position_size_usd": 1e12}, {"position_size_usd": 2e12}, {"correlation_id": None}, {"trace_id": None},
         {"correlation_id": "x" * 257}, {"trace_id": "x" * 257}, {"action": "sell"}, {"side": None, "action": "sell"},
+        {"confidence": 1}, {"confidence": 1.01}, {"confidence": 1.5}, {"confidence": 0}, {"confidence": -0.01},
+        {"confidence": -0.5}, {"position_size_usd": -1}, {"quantity": -0.5}, {"leverage": -1}, {"entry_price": -0.5},
+        {"stop_loss": -1}, {"take_profit": -1}, {"stop_loss_pct": -1}, {"take_profit_pct": -1},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("beside", [[], [b"trace_id", b"t2"], [b"correlation_id", b"\xff"], [b"side", b"sell"]])
