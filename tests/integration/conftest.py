@@ -81,8 +81,11 @@ OPEN_ORDERS = "quantum:state:open_orders"
 #: Short times, so that tests are; everything else is as shipped.
 FAST = {"CANDIDATE_WINDOW_SEC": "0.4", "ROUTER_LEASE_TTL_SEC": "1", "ROUTER_LOG_FORMAT": "json"}
 
+#: Seconds for what takes a fraction of one on a machine that has nothing else to do.
+WITHIN_S = 20.0
 
-def eventually(condition: Callable[[], Any], what: str | Callable[[], str], within_s: float = 8.0) -> Any:
+
+def eventually(condition: Callable[[], Any], what: str | Callable[[], str], within_s: float = WITHIN_S) -> Any:
     """Return the first true value of *condition*; fail with *what*, asked then, when there is none *within_s*."""
     deadline_s = time.monotonic() + within_s
     while time.monotonic() < deadline_s:
@@ -116,7 +119,7 @@ class RouterProcess:
         wanted = {key.upper(): value for key, value in fields.items()}
         return [e for e in lines if e["EVENT"] == name and wanted.items() <= e.items()]
 
-    def wait_for(self, name: str, count: int = 1, within_s: float = 8.0, **fields: Any) -> dict[str, Any]:
+    def wait_for(self, name: str, count: int = 1, within_s: float = WITHIN_S, **fields: Any) -> dict[str, Any]:
         """Return the *count*-th event *name* with *fields*, once it is there."""
 
         def found() -> list[dict[str, Any]]:
@@ -136,7 +139,7 @@ class RouterProcess:
 
     def wait(self) -> int:
         """Return the exit code of a process that ends by itself."""
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=WITHIN_S)
 
     def send(self, number: signal.Signals) -> None:
         """Send *number*."""

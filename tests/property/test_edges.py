@@ -180,6 +180,7 @@ def test_an_entry_is_fresh_up_to_the_maximum_age_in_both_directions(
     """To the millisecond, by the quick way and by the rule."""
     window = taken([at(age_ms)], audit_max=audit_max)
     assert ({outcome: 1} if outcome else {}) == window.outcomes
+    assert (outcome is Outcome.REJECTED) == window.from_future
     assert (outcome is None) == bool(window.candidates)
 
 
