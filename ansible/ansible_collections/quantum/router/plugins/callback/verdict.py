@@ -23,6 +23,7 @@ description:
     line of M(quantum.router.report).
   - A host that never got there, since it was unreachable or refused, gets a line with the reason.
   - Measures the phases of the role and hands them to the report as the fact C(_router_phases).
+  - Sees to it that a run goes on to its end when nobody reads any more what it prints.
   - Keeps a line for every task that ended and hands them to the report as the fact C(_router_run_log).
 requirements:
   - enabled by C(callbacks_enabled)
@@ -30,6 +31,7 @@ requirements:
 
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.quantum.router.plugins.plugin_utils.listing import one_line
+from ansible_collections.quantum.router.plugins.plugin_utils.unheard import go_on_unheard
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats
@@ -146,6 +148,7 @@ class CallbackModule(CallbackBase):
         self._log = RunLog()
         self._variables: VariableManager | None = None
         self._why: dict[str, str] = {}
+        go_on_unheard(1, 2)
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
         """Keep the way by which facts reach the tasks."""
