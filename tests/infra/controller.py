@@ -40,7 +40,7 @@ class Controller:
             self._lines.append(line)
             sys.stdout.write(line)
 
-    def reaches(self, task: str, within_s: float = 120.0) -> None:
+    def reaches(self, task: str, within_s: float = 300.0) -> None:
         """Return as soon as the task is about to run."""
         deadline_s = time.monotonic() + within_s
         banner = f": {task}] "

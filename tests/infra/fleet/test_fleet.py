@@ -151,8 +151,8 @@ def test_controller_killed_before_the_confirmation(desks: dict[str, Desk], playb
     """The first one is proven, the others are watched, nobody is confirmed: every host goes back by itself."""
     with each_ends(desks, dict.fromkeys(NAMES, "back")):
         with deploying(playbooks, **QUICK) as controller:
-            assert eventually(lambda: controller.process.poll() is not None or waits(desks[FIRST]), 120.0)
-            assert eventually(lambda: all(desk.host.file(MARKER).exists for desk in desks.values()), 120.0)
+            assert eventually(lambda: controller.process.poll() is not None or waits(desks[FIRST]), 300.0)
+            assert eventually(lambda: all(desk.host.file(MARKER).exists for desk in desks.values()), 300.0)
             controller.kill()
         for desk in desks.values():
             hasten_guard(desk)
@@ -192,7 +192,7 @@ def test_a_host_that_is_lost_undoes_the_others(desks: dict[str, Desk], playbooks
     with each_ends(desks, dict.fromkeys(NAMES, "back")):
         with deploying(playbooks, **NEXT) as controller:
             watched = desks[SECOND].host.file(MARKER)
-            assert eventually(lambda: controller.process.poll() is not None or watched.exists, 180.0)
+            assert eventually(lambda: controller.process.poll() is not None or watched.exists, 600.0)
             try:
                 lab.podman("exec", SECOND, "sh", "-c", "systemctl stop ssh; pkill -KILL -u deploy; true")
                 run = controller.ends()
