@@ -28,7 +28,6 @@ SCHEMA = 1
 
 _ARGUMENTS = frozenset(
     {
-        "activated",
         "after",
         "before",
         "capacity",

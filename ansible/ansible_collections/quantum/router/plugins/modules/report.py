@@ -76,6 +76,10 @@ options:
     description: What the soak saw.
     type: dict
     default: {}
+  held_s:
+    description: Seconds that a person has to decide about a release that is held, 0 for one that is not.
+    type: float
+    default: 0
   fleet:
     description: How the host ends among several, as the filter P(quantum.router.fleet#filter) says it.
     type: dict
