@@ -44,7 +44,7 @@ PROGRESS: dict[str, Any] = {
 )
 def test_bar_tells_time_and_counts(changed: dict[str, Any], expected: str) -> None:
     """A line says how much of the time a pass needs is over, what was counted, and what the verdict would be."""
-    assert f"lab: soak {expected}" == soak.bar("lab", {**PROGRESS, **changed})
+    assert f"lab: soak {expected}" == soak.progress_line("lab", {**PROGRESS, **changed})
 
 
 def test_table_has_before_beside_after() -> None:

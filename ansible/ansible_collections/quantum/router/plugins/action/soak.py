@@ -29,7 +29,7 @@ GONE = "nobody watches the release any more: the host was restarted, or its soak
 """Said when the job is not known there any more; its file lies where a restart removes it."""
 
 
-def bar(host: str, progress: dict[str, Any]) -> str:
+def progress_line(host: str, progress: dict[str, Any]) -> str:
     """Return what `router soak` tells meanwhile as one line: a bar, seconds, counts so far, the verdict as it stands.
 
     The bar is full when the verdict may be a pass; from then on it only has to be certain.
@@ -86,7 +86,7 @@ class ActionModule(ActionBase):
             ended = ended or bool(progress and progress["certain"])
             if progress and (ended or now_s - told_s >= TELL_S):
                 told_s = now_s
-                self._display.display(bar(host, progress))
+                self._display.display(progress_line(host, progress))
 
     def _progress(self) -> dict[str, Any] | None:
         """Return what the command told last, None before it has."""

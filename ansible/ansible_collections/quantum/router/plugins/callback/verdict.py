@@ -5,12 +5,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-import time
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
-
 DOCUMENTATION = """
 name: verdict
 type: aggregate
@@ -28,6 +22,12 @@ description:
 requirements:
   - enabled by C(callbacks_enabled)
 """
+
+import json
+import re
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.quantum.router.plugins.plugin_utils.listing import one_line

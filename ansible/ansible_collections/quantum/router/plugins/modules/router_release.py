@@ -80,7 +80,7 @@ options:
     description: Who asks, for the lock and the journal; the user on the host if empty.
     type: str
     default: ""
-  message:
+  purpose:
     description: What the host is locked or frozen for, for those who find it so.
     type: str
   seconds:
@@ -236,7 +236,7 @@ from ansible_collections.quantum.router.plugins.module_utils.release.plan import
 
 def _locked(module: AnsibleModule, host: Host) -> dict[str, Any]:
     given = module.params
-    request = lock.Request(given["message"], given["seconds"], given["deployment"])
+    request = lock.Request(given["purpose"], given["seconds"], given["deployment"])
     waited = False
     try:
         lock.check(host, request)
@@ -254,7 +254,7 @@ def _unlocked(module: AnsibleModule, host: Host) -> dict[str, Any]:
 
 
 def _frozen(module: AnsibleModule, host: Host) -> dict[str, Any]:
-    request = lock.Request(module.params["message"], None)
+    request = lock.Request(module.params["purpose"], None)
     if not request.message.strip():
         raise ReleaseError("a freeze needs a message, for those who find the host frozen: make freeze MESSAGE=...")
     held = lock.load(host)
@@ -446,7 +446,7 @@ def main() -> None:
             "environment_text": {"type": "str"},
             "deployment": {"type": "str"},
             "who": {"type": "str", "default": ""},
-            "message": {"type": "str"},
+            "purpose": {"type": "str"},
             "seconds": {"type": "float"},
             "wait_s": {"type": "float", "default": 0},
             "by_hand": {"type": "bool", "default": False},
@@ -460,9 +460,9 @@ def main() -> None:
         required_if=[
             ("state", "deployer", ("wheel", "wheelhouse")),
             ("state", "staged", ("release", "wheel", "wheelhouse", "unit_text", "environment_text")),
-            ("state", "locked", ("deployment", "message", "seconds")),
+            ("state", "locked", ("deployment", "purpose", "seconds")),
             ("state", "unlocked", ("deployment",)),
-            ("state", "frozen", ("message",)),
+            ("state", "frozen", ("purpose",)),
             ("state", "activated", ("release", "deployment", "seconds")),
             ("state", "extended", ("deployment", "seconds")),
             ("state", "confirmed", ("deployment",)),

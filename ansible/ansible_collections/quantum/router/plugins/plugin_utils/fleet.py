@@ -217,7 +217,7 @@ def _keys(member: Member) -> str:
 def _place(settings: Mapping[str, str]) -> tuple[str, str]:
     """Address without user, and database, of a router's Redis."""
     parts = urlsplit(settings.get("ROUTER_REDIS_URL", ""))
-    address, _, database = f"{parts.netloc.rpartition('@')[2]}{parts.path}".rpartition("/")
+    address, _slash, database = f"{parts.netloc.rpartition('@')[2]}{parts.path}".rpartition("/")
     if parts.scheme == "unix":
         return parts.path, parse_qs(parts.query).get("db", ["0"])[-1]
     return (address, database) if database.isdigit() else (f"{address}/{database}".strip("/"), "0")

@@ -68,7 +68,7 @@ def settle(host: Host) -> str | None:
 
 def _finish(host: Host) -> None:
     for attempt, delta in store.load(host.layout).settling.items():
-        release, _, token = attempt.partition(" ")
+        release, _space, token = attempt.partition(" ")
         _ask(host, release, f"--add={delta}", f"--token={token}")
         store.save(host.layout, state.end_settling(store.load(host.layout), attempt))
         store.record(host, "capacity settled", release=release, delta=delta)

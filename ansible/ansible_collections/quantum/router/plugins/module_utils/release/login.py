@@ -76,7 +76,7 @@ def parse(text: str) -> dict[str, str]:
 
 def split(url: str) -> tuple[str, str, str]:
     """Scheme, user and the rest of a Redis address; the user is empty where none is named."""
-    scheme, _, rest = url.partition("://")
+    scheme, _found, rest = url.partition("://")
     user, found, place = rest.partition("@")
     return (scheme, user, place) if found and "/" not in user else (scheme, "", rest)
 
@@ -98,7 +98,7 @@ def deployment_password(secrets: Path, user: str) -> Path:
 
 def accounts(given: Login) -> list[Account]:
     """The two users for the router's own address: who runs it, and who deploys and operates it."""
-    _, user, _ = split(given.url)
+    user = split(given.url)[1]
     if not user:
         raise ReleaseError(f"{given.url} names no user, so the role makes none: redis://NAME@HOST:PORT/0")
     service = Account(user, "service", service_password(given.secrets))

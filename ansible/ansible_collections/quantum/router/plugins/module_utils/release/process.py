@@ -83,7 +83,7 @@ def _settings(host: Host, pid: int, tree: Path) -> dict[str, str]:
     except OSError:
         return {}
     pairs = (line.partition("=") for line in lines)
-    return policy({name: value for name, _, value in pairs if name in known or name.startswith("ROUTER_")})
+    return policy({name: value for name, _equals, value in pairs if name in known or name.startswith("ROUTER_")})
 
 
 def _code(tree: Path) -> str | None:

@@ -59,7 +59,7 @@ class Link:
             if size < 0:
                 return None
             if kind == b"*":
-                return [self._reply() for _ in range(size)]
+                return [self._reply() for _item in range(size)]
             return self._stream.read(size + 2)[:size].decode("utf-8", "replace")
         return text
 

@@ -61,7 +61,7 @@ def make(
     Rights are never taken: what ran before must be able to come back. A user whose password this host does not have is
     somebody else's, and left alone.
     """
-    with _links(admin) as links, contextlib.nullcontext() if check else store.locked(host.layout):
+    with _links(admin) as links, _alone(host, check=check):
         changes: list[str] = []
         for account in login.accounts(given):
             if account.half_exchanged:
@@ -259,6 +259,11 @@ def _keep(link: Link) -> None:
             link.ask("CONFIG", "REWRITE")
         except ReleaseError as refused:
             raise ReleaseError(f"{refused}: it would forget the users at its next start, give it an aclfile") from None
+
+
+def _alone(host: Host, *, check: bool) -> contextlib.AbstractContextManager[object]:
+    """The flock around a transition, which a mere look does not need."""
+    return contextlib.nullcontext() if check else store.locked(host.layout)
 
 
 @contextlib.contextmanager

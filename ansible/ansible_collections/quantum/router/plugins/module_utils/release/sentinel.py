@@ -23,7 +23,7 @@ def resolve(url: str, password: str) -> str:
 
     Raises ReleaseError, with what each sentinel said, when none of them names a master.
     """
-    scheme, found, _ = url.partition("+sentinel://")
+    scheme, found, _rest = url.partition("+sentinel://")
     if not found:
         return url
     try:
@@ -31,7 +31,7 @@ def resolve(url: str, password: str) -> str:
     except ValueError as error:
         raise ReleaseError(f"router_redis_url is no Redis address: {error}") from None
     user, at, places = parts.netloc.rpartition("@")
-    service, _, database = parts.path.strip("/").partition("/")
+    service, _slash, database = parts.path.strip("/").partition("/")
     said = []
     for place in places.split(","):
         try:

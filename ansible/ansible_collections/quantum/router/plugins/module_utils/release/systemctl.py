@@ -41,7 +41,6 @@ class Run(Protocol):
         self, argv: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None
     ) -> Completed:
         """Never raises for what the command does."""
-        ...
 
 
 def run(argv: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None) -> Completed:
