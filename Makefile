@@ -153,7 +153,7 @@ clean: ## Remove everything built here: the lab, its image, .venv, wheels, cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Test
-.PHONY: lint test-unit chaos fuzz mutation test-molecule faults test bench bench-deploy
+.PHONY: lint sanity test-unit chaos fuzz mutation test-molecule faults test bench bench-deploy
 lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
 	@ruff check
 	@ruff format --check
@@ -162,6 +162,9 @@ lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
 	@yamllint --strict .
 	@git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run | xargs shellcheck
 	@ansible-lint -q
+
+sanity: $(VENV) ## The collection against ansible-test's sanity tests, none of them ignored
+	@tests/sanity.sh
 
 test-unit: setup ## Unit, property and integration tests, and chaos in its short form
 	@pytest --quiet --numprocesses=auto --dist=loadfile tests/unit tests/property tests/integration

@@ -83,7 +83,7 @@ def release(root: Path, version: str, today: date) -> str:
     """
     found = look(root)
     _refuse(problems(version, found, today))
-    for target in ("test", "bundle"):
+    for target in ("test", "sanity", "bundle"):
         if not _works(root, "make", target):
             _refuse([f"make {target} failed"])
     # Half an hour later: what is tagged is what was tested.

@@ -22,6 +22,7 @@ READY = release.Checkout(
 MAKEFILE = """\
 test:
 \t@test -e passes
+sanity:
 bundle:
 \t@mkdir dist && echo built > dist/quantum-router-1.0.0.run && cd dist && sha256sum *.run > SHA256SUMS
 """
@@ -124,8 +125,9 @@ def test_what_passed_is_tagged_with_the_sums_of_what_was_built(checkout: Path) -
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ("test:\n\t@exit 1\nbundle:\n", "make test failed"),
-        ("test:\nbundle:\n\t@exit 1\n", "make bundle failed"),
+        ("test:\n\t@exit 1\nsanity:\nbundle:\n", "make test failed"),
+        ("test:\nsanity:\n\t@exit 1\nbundle:\n", "make sanity failed"),
+        ("test:\nsanity:\nbundle:\n\t@exit 1\n", "make bundle failed"),
         (MAKEFILE.replace("@test", "@touch left; test"), "the checkout changed meanwhile"),
         (MAKEFILE + "\t@echo other > dist/quantum-router-1.0.0.run\n", "dist is not what SHA256SUMS says: see above"),
         (MAKEFILE + "\t@echo more > dist/more\n", "dist is not what SHA256SUMS says: more"),
