@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from router.core.entry_id import age_ms
 from router.core.outcome import Outcome, Reason
 from router.core.policy import Rank, rank_key
-from router.core.quick import Sieve
+from router.core.sieve import Sieve
 from router.core.signal import Ignored, RejectCode, Rejected, Signal, parse, signal_of
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from router.config import Settings
 from router.redis_io.keys import catalogue
 from router.redis_io.rights import service
 from router.redis_io.scripts import Intent, Lease, Standby
-from tests.integration.commit_bench import CommitBench
+from tests.integration.commit_rig import CommitRig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,14 +28,14 @@ LUA = Path(next(iter(router.redis_io.__path__))) / "lua"
 
 
 @pytest.fixture
-def bench(redis_server: Any) -> CommitBench:
-    """A bench on the test's server."""
-    return CommitBench(redis_server)
+def rig(redis_server: Any) -> CommitRig:
+    """A rig on the test's server."""
+    return CommitRig(redis_server)
 
 
-def _stale(bench: CommitBench) -> None:
+def _stale(rig: CommitRig) -> None:
     old = f"{int(time.time() * 1000) - 60_000}-0"
-    bench.commit = replace(bench.commit, intents=(replace_id(bench.commit.intents[0], old),))
+    rig.commit = replace(rig.commit, intents=(replace_id(rig.commit.intents[0], old),))
 
 
 def replace_id(intent: Intent, signal_id: str) -> Intent:
@@ -71,48 +71,48 @@ def replace_id(intent: Intent, signal_id: str) -> Intent:
     ],
 )
 def test_a_commit_that_may_not_be_made_changes_nothing(
-    bench: CommitBench, spoil: Callable[[CommitBench], Any], status: str
+    rig: CommitRig, spoil: Callable[[CommitRig], Any], status: str
 ) -> None:
     """Whatever changed between decision and commit, it is all or nothing."""
-    spoil(bench)
-    before = bench.photograph()
-    assert status == bench.try_commit().status
-    assert before == bench.photograph()
+    spoil(rig)
+    before = rig.photograph()
+    assert status == rig.try_commit().status
+    assert before == rig.photograph()
 
 
-def test_the_same_commit_sent_again_gets_the_first_reply(bench: CommitBench) -> None:
+def test_the_same_commit_sent_again_gets_the_first_reply(rig: CommitRig) -> None:
     """A lost reply is repaired by asking again; the second time nothing is written."""
-    first = bench.try_commit()
-    after_first = bench.photograph()
+    first = rig.try_commit()
+    after_first = rig.photograph()
     assert "OK" == first.status
-    assert first == bench.try_commit()
-    assert after_first == bench.photograph()
+    assert first == rig.try_commit()
+    assert after_first == rig.photograph()
 
 
-def test_what_this_entry_published_is_said_even_when_halted(bench: CommitBench) -> None:
+def test_what_this_entry_published_is_said_even_when_halted(rig: CommitRig) -> None:
     """After a crash a published reduce-only entry counts as published, though the desk has halted since."""
-    bench.try_commit(cursor_to=None, reduce_only=True, outcomes={})
-    bench.client.set("quantum:kill", "STOP")
-    again = bench.try_commit("2", cursor_to=None, reduce_only=True)
+    rig.try_commit(cursor_to=None, reduce_only=True, outcomes={})
+    rig.client.set("quantum:kill", "STOP")
+    again = rig.try_commit("2", cursor_to=None, reduce_only=True)
     assert ("DUPLICATE", [(1, True)]) == (again.status, again.duplicates)
 
 
-def test_reduce_lets_a_reduce_only_commit_pass_whatever_capacity_is(bench: CommitBench) -> None:
+def test_reduce_lets_a_reduce_only_commit_pass_whatever_capacity_is(rig: CommitRig) -> None:
     """Reduce-only skips capacity, and takes no slot."""
-    bench.client.set("quantum:kill", "REDUCE")
-    bench.client.delete("quantum:state:open_orders")
-    assert "OK" == bench.try_commit(reduce_only=True).status
-    assert not bench.client.exists("quantum:router:inflight")
+    rig.client.set("quantum:kill", "REDUCE")
+    rig.client.delete("quantum:state:open_orders")
+    assert "OK" == rig.try_commit(reduce_only=True).status
+    assert not rig.client.exists("quantum:router:inflight")
 
 
-def test_a_lease_from_a_clock_that_was_ahead_may_be_taken(bench: CommitBench) -> None:
+def test_a_lease_from_a_clock_that_was_ahead_may_be_taken(rig: CommitRig) -> None:
     """One that claims to live longer than its own TTL was written before the clock stepped back."""
-    assert isinstance(bench.scripts.acquire("other", "r"), Standby)
-    bench.client.pexpire("quantum:router:lease", 3_600_000)
-    taken = bench.scripts.acquire("other", "r")
+    assert isinstance(rig.scripts.acquire("other", "r"), Standby)
+    rig.client.pexpire("quantum:router:lease", 3_600_000)
+    taken = rig.scripts.acquire("other", "r")
     assert isinstance(taken, Lease)
-    assert int(taken.epoch) > int(bench.lease.epoch)
-    assert not bench.scripts.renew(bench.lease)
+    assert int(taken.epoch) > int(rig.lease.epoch)
+    assert not rig.scripts.renew(rig.lease)
 
 
 @pytest.mark.parametrize(
@@ -140,38 +140,38 @@ def test_a_lease_from_a_clock_that_was_ahead_may_be_taken(bench: CommitBench) ->
     ],
 )
 def test_odd_data_in_lease_or_epoch_is_named_and_no_lease_is_given(
-    bench: CommitBench, spoil: Callable[[Any], Any], words: str
+    rig: CommitRig, spoil: Callable[[Any], Any], words: str
 ) -> None:
     """One line with key, value and the way out; an epoch that adding 1 does not change would fence nobody."""
     if "lease ttl_ms" not in words:
-        bench.client.delete("quantum:router:lease", *["quantum:router:epoch"] * ("a string" in words))
-    spoil(bench.client)
-    before = bench.photograph()
+        rig.client.delete("quantum:router:lease", *["quantum:router:epoch"] * ("a string" in words))
+    spoil(rig.client)
+    before = rig.photograph()
     with pytest.raises(redis.ResponseError) as refused:
-        bench.scripts.acquire("other", "r")
+        rig.scripts.acquire("other", "r")
     assert words in str(refused.value)
     assert "script" not in str(refused.value)
-    assert before == bench.photograph()
+    assert before == rig.photograph()
 
 
 @pytest.mark.parametrize(
     "key", ["quantum:router:inflight", "quantum:stream:trade.intent", "quantum:stream:ai.decision.made"]
 )
-def test_a_key_of_a_wrong_type_is_named_when_the_state_is_read(bench: CommitBench, key: str) -> None:
+def test_a_key_of_a_wrong_type_is_named_when_the_state_is_read(rig: CommitRig, key: str) -> None:
     """Redis' own error would not say which."""
-    bench.client.delete(key)
-    bench.client.set(key, "x")
+    rig.client.delete(key)
+    rig.client.set(key, "x")
     with pytest.raises(redis.ResponseError, match=f"^{key} is a string, not a (set|stream): rename or remove it$"):
-        bench.scripts.observe()
+        rig.scripts.observe()
 
 
 @pytest.mark.parametrize("member", ["rubbish", "9" * 30 + "-0", "1-" + "9" * 30])
-def test_a_foreign_member_of_the_in_flight_set_is_dropped(bench: CommitBench, member: str) -> None:
+def test_a_foreign_member_of_the_in_flight_set_is_dropped(rig: CommitRig, member: str) -> None:
     """What is no entry id, or none that a commit can have noted, cannot be in flight."""
-    bench.client.xgroup_create("quantum:stream:trade.intent", "quantum:group:execution:trade.intent", mkstream=True)
-    bench.client.sadd("quantum:router:inflight", member)
-    assert 0 == bench.scripts.observe(forget=True).capacity.in_flight
-    assert not bench.client.exists("quantum:router:inflight")
+    rig.client.xgroup_create("quantum:stream:trade.intent", "quantum:group:execution:trade.intent", mkstream=True)
+    rig.client.sadd("quantum:router:inflight", member)
+    assert 0 == rig.scripts.observe(forget=True).capacity.in_flight
+    assert not rig.client.exists("quantum:router:inflight")
 
 
 def test_check_asks_for_every_command_that_a_script_calls() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from tests.integration.commit_bench import CommitBench
+from tests.integration.commit_rig import CommitRig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,11 +133,11 @@ def test_the_last_window_is_kept_for_people(start_router: Start, market: Any) ->
 
 def test_the_commit_itself_holds_the_limit_per_hour(redis_server: Any) -> None:
     """What another wrote between decision and commit counts: nothing is done, and it is decided anew."""
-    bench = CommitBench(redis_server, max_intents_per_hour=2)
-    bench.client.zadd(RECENT, {"1-0": now_ms() - 1000, "2-0": now_ms() - 2000})
-    before = bench.photograph()
-    assert "CHANGED" == bench.try_commit().status
-    assert before == bench.photograph()
-    assert 2 == bench.scripts.observe().capacity.hour_intents
-    assert "OK" == bench.try_commit(reduce_only=True).status
-    assert 2 == bench.client.zcard(RECENT)
+    rig = CommitRig(redis_server, max_intents_per_hour=2)
+    rig.client.zadd(RECENT, {"1-0": now_ms() - 1000, "2-0": now_ms() - 2000})
+    before = rig.photograph()
+    assert "CHANGED" == rig.try_commit().status
+    assert before == rig.photograph()
+    assert 2 == rig.scripts.observe().capacity.hour_intents
+    assert "OK" == rig.try_commit(reduce_only=True).status
+    assert 2 == rig.client.zcard(RECENT)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from router.core.policy import MAX_BONUS
-from router.core.quick import Sieve
+from router.core.sieve import Sieve
 from router.core.signal import MAX_ID_LENGTH, MAX_SIZE_USD, MIN_SIZE_USD
 from tests.property.samples import entry
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.core.policy import score
-from router.core.quick import Sieve
+from router.core.sieve import Sieve
 from router.core.signal import MAX_DETAIL_LENGTH, Ignored, RejectCode, Rejected, Signal, parse, signal_of
 
 NAMES = [

@@ -12,8 +12,8 @@ from router.redis_io.keys import catalogue
 from router.redis_io.scripts import Commit, Intent, Lease, Scripts
 
 
-class CommitBench:
-    """A bench on *server*; *limits* are settings."""
+class CommitRig:
+    """A rig on *server*; *limits* are settings."""
 
     def __init__(self, server: Any, **limits: Any) -> None:
         settings = Settings(redis_url=server.url, **limits)
