@@ -9,7 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ansible_collections.quantum.router.plugins.module_utils.release import preflight, redis_probe, sentinel, systemctl
+from ansible_collections.quantum.router.plugins.module_utils.release import (
+    preflight,
+    redis_probe,
+    resp,
+    sentinel,
+    systemctl,
+)
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 
 if TYPE_CHECKING:
@@ -130,12 +136,12 @@ def test_an_address_of_sentinels_that_is_none_is_one_line(url: str) -> None:
 
 def test_address_forms() -> None:
     """TCP, TLS and socket addresses are read with user, password and options."""
-    tls = redis_probe.parse_url("rediss://me:p%40ss@[::1]:7000/1?ssl_check_hostname=false")
+    tls = resp.parse_url("rediss://me:p%40ss@[::1]:7000/1?ssl_check_hostname=false")
     assert ("[::1]:7000".replace("[", "").replace("]", ""), True) == (tls.where, tls.tls)
     assert ("me", "p@ss", {"ssl_check_hostname": "false"}) == (tls.user, tls.password, tls.options)
-    unix = redis_probe.parse_url("unix:///run/redis.sock?db=1", "word")
+    unix = resp.parse_url("unix:///run/redis.sock?db=1", "word")
     assert ("/run/redis.sock", "/run/redis.sock", "word") == (unix.path, unix.where, unix.password)
-    assert "localhost:6379" == redis_probe.parse_url("redis://").where
+    assert "localhost:6379" == resp.parse_url("redis://").where
 
 
 PYTHON: dict[str, Any] = {

@@ -14,10 +14,10 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Iterator, Mapping, Sequence
 
-from . import acl, durable, lock, login, redis_probe, store, systemctl
+from . import acl, durable, lock, login, store, systemctl
 from .activation import STOP_S, failure
 from .errors import ReleaseError
-from .resp import Link
+from .resp import Address, Link, parse_url
 from .rollback import START_S
 
 if TYPE_CHECKING:
@@ -278,9 +278,9 @@ def _links(admin: Admin) -> Iterator[list[Link]]:
         yield links
 
 
-def _address(url: str, password: str) -> redis_probe.Address:
+def _address(url: str, password: str) -> Address:
     try:
-        return redis_probe.parse_url(url, password)
+        return parse_url(url, password)
     except ValueError as error:
         raise ReleaseError(f"router_redis_admin_urls holds what is no Redis address: {error}") from None
 

@@ -10,9 +10,8 @@ import re
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from . import redis_probe
 from .errors import ReleaseError
-from .resp import Link
+from .resp import Link, parse_url
 
 PORT = 26379
 """Where a sentinel listens unless its address says otherwise."""
@@ -49,7 +48,7 @@ def resolve(url: str, password: str) -> str:
 def _ask(url: str, service: str, password: str) -> tuple[str, str]:
     """Host and port of the master that one sentinel names."""
     try:
-        address = redis_probe.parse_url(url, password)
+        address = parse_url(url, password)
         port = address.port if re.search(r":[0-9]+$", urlsplit(url).netloc) else PORT
     except ValueError as error:
         raise ReleaseError(f"{url} is no address: {error}") from None
