@@ -208,7 +208,6 @@ active:
   type: bool
 """
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -225,6 +224,7 @@ from ansible_collections.quantum.router.plugins.module_utils.release import (
     rollback,
     staging,
     store,
+    texts,
     tool,
 )
 from ansible_collections.quantum.router.plugins.module_utils.release.ending import too_late
@@ -286,7 +286,7 @@ def _deployer(module: AnsibleModule, host: Host) -> dict[str, Any]:
 
 def _staged(module: AnsibleModule, host: Host) -> dict[str, Any]:
     given = module.params
-    before = _live_texts(host)
+    before = texts.live(host)
     if module.check_mode:
         changed = staging.needs_release(host, given["release"])
     else:
@@ -296,7 +296,7 @@ def _staged(module: AnsibleModule, host: Host) -> dict[str, Any]:
         )
     environment = given["environment_text"].replace(PLACEHOLDER, given["release"])
     after = {**before, "unit": given["unit_text"], "environment": environment} if changed else before
-    return {"changed": changed, "release": given["release"], "diff": _diff(before, after)}
+    return {"changed": changed, "release": given["release"], "diff": texts.diff(before, after)}
 
 
 def _adopted(module: AnsibleModule, host: Host) -> dict[str, Any]:
@@ -307,15 +307,15 @@ def _adopted(module: AnsibleModule, host: Host) -> dict[str, Any]:
 
 def _activated(module: AnsibleModule, host: Host) -> dict[str, Any]:
     release, deployment = module.params["release"], module.params["deployment"]
-    before = _live_texts(host)
+    before = texts.live(host)
     # In check mode it may not be staged: then only the link can be told.
-    after = _texts(host, release) if release in host.layout.staged() else {**before, "current": release}
+    after = texts.of(host, release) if release in host.layout.staged() else {**before, "current": release}
     if module.check_mode:
         changed, previous = activation.check(host, release, deployment)
-        return {"changed": changed, "release": release, "previous": previous, "diff": _diff(before, after)}
+        return {"changed": changed, "release": release, "previous": previous, "diff": texts.diff(before, after)}
     timeout_s, guard_s = module.params["start_timeout_s"], module.params["seconds"]
     done = activation.activate(host, release, deployment, timeout_s, guard_s, module.params["capacity_delta"])
-    return {**vars(done), "release": release, "diff": _diff(before, after)}
+    return {**vars(done), "release": release, "diff": texts.diff(before, after)}
 
 
 def _extended(module: AnsibleModule, host: Host) -> dict[str, Any]:
@@ -346,7 +346,7 @@ def _confirmed(module: AnsibleModule, host: Host) -> dict[str, Any]:
 
 def _rolled_back(module: AnsibleModule, host: Host) -> dict[str, Any]:
     given = module.params
-    before = _live_texts(host)
+    before = texts.live(host)
     if module.check_mode:
         return _would_roll_back(module, host, before)
     done = rollback.rollback(
@@ -363,7 +363,7 @@ def _rolled_back(module: AnsibleModule, host: Host) -> dict[str, Any]:
     late = not done.changed and given["deployment"]
     ended = history.end_of(store.journal(host.layout), late) if late else None
     told = {"ended": history.told(ended) if ended else None, "outcome": ended["action"] if ended else None}
-    return {**moved, **told, "diff": _diff(before, _live_texts(host))}
+    return {**moved, **told, "diff": texts.diff(before, texts.live(host))}
 
 
 def _would_roll_back(module: AnsibleModule, host: Host, before: dict[str, str]) -> dict[str, Any]:
@@ -374,48 +374,8 @@ def _would_roll_back(module: AnsibleModule, host: Host, before: dict[str, str]) 
     for warning in planned.warnings:
         module.warn(warning)
     move = planned.move
-    diff = [] if planned.is_back else _diff(before, _texts(host, move.target))
+    diff = [] if planned.is_back else texts.diff(before, texts.of(host, move.target))
     return {"changed": True, "from": move.origin, "to": move.target, "active": planned.active, "diff": diff}
-
-
-def _live_texts(host: Host) -> dict[str, str]:
-    live = host.layout.live()
-    place = host.layout.units / host.unit
-    texts = {"unit": _read(place), "environment": "", "current": str(live or "")}
-    if live:
-        texts["environment"] = _read(host.layout.releases / live / "environment")
-    return texts
-
-
-def _texts(host: Host, target: str | None) -> dict[str, str]:
-    """What would be live with the target; an adopted unit's bytes are where its manifest says."""
-    if target is None or target.startswith("legacy-"):
-        texts = {"unit": "", "environment": "", "current": ""}
-        for entry in adoption.read(host.layout, target).entries if target else ():
-            if entry.kind == "file" and entry.path.endswith("/" + host.unit):
-                texts["unit"] = _read(host.layout.adopted / target / "files" / entry.sha256)
-        return texts
-    tree = host.layout.release(target)
-    return {"unit": _read(tree / "unit"), "environment": _read(tree / "environment"), "current": target}
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-
-
-def _diff(before: dict[str, str], after: dict[str, str]) -> list[dict[str, str]]:
-    # A Redis URL may carry a password.
-    hidden = re.compile(r"(://[^/@\s:]*:)[^@\s]*@")
-    return [
-        {
-            "before_header": name,
-            "after_header": name,
-            "before": hidden.sub(r"\1***@", before[name]),
-            "after": hidden.sub(r"\1***@", after[name]),
-        }
-        for name in before
-        if before[name] != after[name]
-    ]
 
 
 _TRANSITIONS = {
@@ -432,41 +392,45 @@ _TRANSITIONS = {
     "rolled_back": _rolled_back,
 }
 
+_ARGUMENTS = {
+    "state": {"type": "str", "required": True, "choices": list(_TRANSITIONS)},
+    "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
+    "release": {"type": "str"},
+    "wheel": {"type": "path"},
+    "wheelhouse": {"type": "path"},
+    "unit_text": {"type": "str"},
+    "environment_text": {"type": "str"},
+    "deployment": {"type": "str"},
+    "who": {"type": "str", "default": ""},
+    "purpose": {"type": "str"},
+    "seconds": {"type": "float"},
+    "wait_s": {"type": "float", "default": 0},
+    "by_hand": {"type": "bool", "default": False},
+    "force": {"type": "bool", "default": False},
+    "start_timeout_s": {"type": "float", "default": 60},
+    "capacity_delta": {"type": "int", "default": 0},
+    "verdict": {"type": "dict", "default": {}},
+    "to": {"type": "str"},
+    "reason": {"type": "str", "default": ""},
+}
+
+_REQUIRED = [
+    ("state", "deployer", ("wheel", "wheelhouse")),
+    ("state", "staged", ("release", "wheel", "wheelhouse", "unit_text", "environment_text")),
+    ("state", "locked", ("deployment", "purpose", "seconds")),
+    ("state", "unlocked", ("deployment",)),
+    ("state", "frozen", ("purpose",)),
+    ("state", "activated", ("release", "deployment", "seconds")),
+    ("state", "extended", ("deployment", "seconds")),
+    ("state", "confirmed", ("deployment",)),
+]
+
 
 def main() -> None:
     """Read the arguments, make the transition, answer."""
     module = AnsibleModule(
-        argument_spec={
-            "state": {"type": "str", "required": True, "choices": list(_TRANSITIONS)},
-            "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
-            "release": {"type": "str"},
-            "wheel": {"type": "path"},
-            "wheelhouse": {"type": "path"},
-            "unit_text": {"type": "str"},
-            "environment_text": {"type": "str"},
-            "deployment": {"type": "str"},
-            "who": {"type": "str", "default": ""},
-            "purpose": {"type": "str"},
-            "seconds": {"type": "float"},
-            "wait_s": {"type": "float", "default": 0},
-            "by_hand": {"type": "bool", "default": False},
-            "force": {"type": "bool", "default": False},
-            "start_timeout_s": {"type": "float", "default": 60},
-            "capacity_delta": {"type": "int", "default": 0},
-            "verdict": {"type": "dict", "default": {}},
-            "to": {"type": "str"},
-            "reason": {"type": "str", "default": ""},
-        },
-        required_if=[
-            ("state", "deployer", ("wheel", "wheelhouse")),
-            ("state", "staged", ("release", "wheel", "wheelhouse", "unit_text", "environment_text")),
-            ("state", "locked", ("deployment", "purpose", "seconds")),
-            ("state", "unlocked", ("deployment",)),
-            ("state", "frozen", ("purpose",)),
-            ("state", "activated", ("release", "deployment", "seconds")),
-            ("state", "extended", ("deployment", "seconds")),
-            ("state", "confirmed", ("deployment",)),
-        ],
+        argument_spec=_ARGUMENTS,
+        required_if=_REQUIRED,
         supports_check_mode=True,
     )
     host = Host(unit=module.params["unit"])

@@ -9,14 +9,13 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Callable, Mapping
 from urllib.parse import urlsplit
 
+from ansible_collections.quantum.router.plugins.module_utils.release.login import SUFFIX
+
 from . import criteria
 
 Network = IPv4Network | IPv6Network
 
-DEPLOYMENT_SUFFIX = "-deployment"
-"""Behind the name of the service's user: the user of who deploys and operates."""
-
-_LONGEST_USER = 64 - len(DEPLOYMENT_SUFFIX)
+_LONGEST_USER = 64 - len(SUFFIX)
 # systemd.resource-control(5), IPAddressAllow=.
 _KEYWORDS = {
     "any": ("0.0.0.0/0", "::/0"),
@@ -178,7 +177,7 @@ def _admin(url: str, user: str) -> list[str]:
         return ["router_redis_admin_urls must hold redis://, rediss:// or unix:// addresses, each of one server"]
     if parts.password is not None:
         return ["router_redis_admin_urls must hold no password: give router_redis_admin_password"]
-    if user and parts.username in (user, user + DEPLOYMENT_SUFFIX):
+    if user and parts.username in (user, user + SUFFIX):
         return [f"router_redis_admin_urls names the user {parts.username}, whom the role makes: name an administrator"]
     return []
 
