@@ -188,7 +188,8 @@ SCENARIOS := $(patsubst molecule/%/molecule.yml,scenario-%,$(wildcard molecule/*
 .PHONY: $(SCENARIOS)
 $(SCENARIOS): scenario-%: setup wheel wheelhouse
 	@rm -rf .cache/molecule/$*
-	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule/$* molecule test --no-command-borders --scenario-name $*
+	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule/$* molecule --base-config molecule/shared/base.yml \
+		test --no-command-borders --scenario-name $*
 
 scenario-carried: bundle
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 UNIT = "quantum-ai-strategy-router.service"
 #: As in the settings of all scenarios.
 METRICS = "http://127.0.0.1:9108"
-#: As in this scenario's molecule.yml.
+#: As in this scenario's host_vars.
 PASSWORD = "planted-s3cret"
 #: Where the passwords of the account lie that its address names.
 SECRETS = f"/etc/quantum-router/{hashlib.sha256(b'redis://desk@127.0.0.1:6379').hexdigest()[:16]}"
