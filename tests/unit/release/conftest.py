@@ -28,6 +28,9 @@ EnvironmentFile=/opt/quantum-router/current/environment
 ExecStart=/usr/bin/env /opt/quantum-router/releases/${QUANTUM_ROUTER_RELEASE}/venv/bin/python
 """
 
+Photograph = dict[str, tuple[Any, ...]]
+"""Every file and link below a folder by its path, with bytes, mode and owner."""
+
 
 class FakeSystemctl:
     """Answers like systemd would for the unit file that lies in the host's folder; `fails` makes commands fail."""
@@ -189,6 +192,22 @@ def _install_legacy(layout: Layout, systemctl: FakeSystemctl) -> Path:
 
 
 @pytest.fixture
+def packaged(legacy: Path, host: Host) -> None:
+    """The legacy unit as a package installs it, with drop-ins and an environment file of the administrator."""
+    assert legacy.is_file()
+    package = host.layout.at("/usr/lib/systemd/system") / UNIT
+    package.parent.mkdir(parents=True)
+    (host.layout.units / UNIT).rename(package)
+    drop_in = host.layout.units / f"{UNIT}.d" / "limits.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nEnvironmentFile=/etc/default/router\n")
+    drop_in.chmod(0o600)
+    environment = host.layout.at("/etc/default/router")
+    environment.parent.mkdir()
+    environment.write_text("X=1\n")
+
+
+@pytest.fixture
 def deployer(host: Host, systemctl: FakeSystemctl) -> str:
     """The interpreter of a deployer whose `router capacity` changes a count as it is asked to."""
     folder = host.layout.deployers / "0123456789ab"
@@ -236,11 +255,11 @@ def make_host(tmp_path: Path) -> Callable[[], tuple[Host, FakeSystemctl]]:
 
 
 @pytest.fixture
-def photograph() -> Callable[[Path], dict[str, tuple[Any, ...]]]:
+def photograph() -> Callable[[Path], Photograph]:
     """Every file and link below a folder with bytes, mode and owner."""
 
-    def _photograph(root: Path) -> dict[str, tuple[Any, ...]]:
-        seen: dict[str, tuple[Any, ...]] = {}
+    def _photograph(root: Path) -> Photograph:
+        seen: Photograph = {}
         for path in sorted(root.rglob("*")):
             status = path.lstat()
             what = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else "folder"
@@ -248,6 +267,11 @@ def photograph() -> Callable[[Path], dict[str, tuple[Any, ...]]]:
         return seen
 
     return _photograph
+
+
+def outside(root: Path, photograph: Callable[[Path], Photograph]) -> Photograph:
+    """Everything on the host that is not ours to keep."""
+    return {path: seen for path, seen in photograph(root).items() if not path.startswith(("opt", "var", "proc"))}
 
 
 @pytest.fixture
