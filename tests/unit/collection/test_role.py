@@ -20,8 +20,8 @@ jinja = importlib.import_module("jinja2.nativetypes")
 yaml = importlib.import_module("yaml")  # it carries no types
 activation = importlib.import_module("ansible_collections.quantum.router.plugins.module_utils.release.activation")
 criteria = importlib.import_module("ansible_collections.quantum.router.plugins.plugin_utils.criteria")
+phases = importlib.import_module("ansible_collections.quantum.router.plugins.plugin_utils.phases")
 variables = importlib.import_module("ansible_collections.quantum.router.plugins.plugin_utils.variables")
-verdict = importlib.import_module("ansible_collections.quantum.router.plugins.callback.verdict")
 
 ROOT = Path(__file__).resolve().parents[3]
 COLLECTION = ROOT / "ansible" / "ansible_collections" / "quantum" / "router"
@@ -64,7 +64,7 @@ def test_main_is_the_table_of_contents() -> None:
     """main.yml names every phase, in the order in which a deployment goes through them."""
     text = (ROLE / "tasks" / "main.yml").read_text(encoding="utf-8")
     named = [line.split()[-1] for line in text.splitlines() if "import_tasks" in line or "include_tasks" in line]
-    assert [f"{phase}.yml" for phase in verdict.PHASES] == named
+    assert [f"{phase}.yml" for phase in phases.PHASES] == named
 
 
 @pytest.mark.parametrize("own_s", [0, 310.5])

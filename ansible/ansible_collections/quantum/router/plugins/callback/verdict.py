@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.quantum.router.plugins.plugin_utils.listing import one_line
+from ansible_collections.quantum.router.plugins.plugin_utils.phases import PHASES, touched
 from ansible_collections.quantum.router.plugins.plugin_utils.unheard import go_on_unheard
 
 if TYPE_CHECKING:
@@ -42,15 +43,7 @@ if TYPE_CHECKING:
     from ansible.utils.display import Display
     from ansible.vars.manager import VariableManager
 
-PHASES = (
-    "preflight", "lock", "stage", "recon", "check", "drill", "backup", "activate", "soak", "judge", "confirm",
-    "rollback",
-    "report",
-)  # fmt: skip
-"""The task files that are phases; others are parts of the one that imports them."""
-
 _PHASE = re.compile(rf"/roles/router/tasks/({'|'.join(PHASES)})\.yml:\d+$")
-_TOUCHED = {"activate", "soak", "judge", "confirm", "rollback"}
 
 
 class Phases:
@@ -124,9 +117,8 @@ def _rank(status: str) -> int:
 
 def gone(phases: list[dict[str, Any]]) -> str:
     """Return what is to be thought of the service of a host that went away in the last of its phases."""
-    touched = any(phase["name"] in _TOUCHED and phase["status"] != "skipped" for phase in phases)
     undone = "the host undoes it by itself unless it was confirmed, see router-release status there"
-    return undone if touched else "nothing live was touched"
+    return undone if touched(phases) else "nothing live was touched"
 
 
 def failed(host: str, why: str) -> str:

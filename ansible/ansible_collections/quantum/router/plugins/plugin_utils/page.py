@@ -19,11 +19,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from . import figures
+from .phases import touched
 
 Report = dict[str, Any]
-
-_LIVE = ("activate", "soak", "judge", "confirm", "rollback")
-"""Phases from the first one on that changes what runs."""
 
 _PERCENT = {"reduction": 1, "estimate": 1, "lower": 1, "upper": 1, "confidence": 2}
 """What is shown in per cent, with so many places, as the details of the criteria do."""
@@ -84,8 +82,7 @@ def _after_a_rollback(report: Report) -> str:
 
 def _refused(report: Report) -> tuple[str, str]:
     """A deployment that failed and was not rolled back: since there was nothing to undo, or a person kept it."""
-    touched = any(phase["name"] in _LIVE and phase["status"] != "skipped" for phase in report["phases"])
-    if touched or not report["phases"]:
+    if touched(report["phases"]) or not report["phases"]:
         return "Failed", "See on the host what runs: sudo router-release status."
     return "Refused: nothing live was touched", "Mend what the reason names, then deploy again."
 
