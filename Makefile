@@ -153,7 +153,7 @@ clean: ## Remove everything built here: the lab, its image, .venv, wheels, cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Test
-.PHONY: lint sanity test-unit chaos fuzz mutation test-molecule faults test bench bench-deploy
+.PHONY: lint sanity test-unit chaos fuzz mutation test-molecule test-hosts faults test bench bench-deploy
 lint: setup ## Ruff, mypy, ansible-lint, yamllint, shellcheck
 	@ruff check
 	@ruff format --check
@@ -185,6 +185,8 @@ mutation: setup ## How many small mistakes in the core and in the commit's guard
 
 # A state of our own, cleared first: what an aborted run left there would stop the next one.
 SCENARIOS := $(patsubst molecule/%/molecule.yml,scenario-%,$(wildcard molecule/*/molecule.yml))
+# The same on other hosts: not part of `make test`, which is long enough.
+HOST_SCENARIOS := scenario-debian13
 .PHONY: $(SCENARIOS)
 $(SCENARIOS): scenario-%: setup wheel wheelhouse
 	@rm -rf .cache/molecule/$*
@@ -196,7 +198,10 @@ scenario-carried: bundle
 # Hosts mostly wait for signals and clocks, so two scenarios share the cores; each prints when it has ended.
 test-molecule: export PYTEST_ADDOPTS := -m 'not long'
 test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own; one of them: make scenario-NAME
-	@$(MAKE) --jobs=2 --output-sync=target --keep-going $(SCENARIOS)
+	@$(MAKE) --jobs=2 --output-sync=target --keep-going $(filter-out $(HOST_SCENARIOS),$(SCENARIOS))
+
+test-hosts: setup wheel wheelhouse ## Scenarios on other hosts than the lab's: Debian 13 with Valkey
+	@$(MAKE) --jobs=2 --output-sync=target --keep-going $(HOST_SCENARIOS)
 
 # Every test that strikes a host with a fault is marked so; one that fails does not keep the others from running.
 FAULT_SCENARIOS = $(sort $(patsubst tests/infra/%/,scenario-%,$(dir $(shell grep -l 'mark.fault' tests/infra/*/test_*.py))))

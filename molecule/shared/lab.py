@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brings up and takes down hosts to deploy to: systemd containers made from the folder `host`.
 
-    lab.py up NAME --network NET --subnet 172.31.73.0/24 --ip 172.31.73.10
+    lab.py up NAME --network NET --subnet 172.31.73.0/24 --ip 172.31.73.10 [--suite trixie]
     lab.py exec NAME -- COMMAND ...
     lab.py down NAME --network NET
     lab.py clean
@@ -37,7 +37,8 @@ NAMESPACE_DIR = Path("/run/quantum-lab")
 NAMESPACE = NAMESPACE_DIR / "mount"
 IMAGE = "localhost/quantum-lab"
 BASE_IMAGE = "localhost/quantum-lab-base"
-REGISTRY_BASE = "debian:bookworm-slim"
+# Debian's suites, and the server that the lab has there for Redis' protocol.
+SERVERS = {"bookworm": "redis", "trixie": "valkey"}
 SUITE = "bookworm"
 # Without SYS_ADMIN systemd skips sandboxing silently; PrivateUsers= needs SYS_PTRACE, sshd needs AUDIT_WRITE.
 CAPABILITIES = ("AUDIT_WRITE", "SYS_ADMIN", "SYS_PTRACE")
@@ -149,16 +150,16 @@ def cgroup_namespace() -> None:
     call(*sudo, "sh", "-ec", script)
 
 
-def base_from_packages() -> str:
+def base_from_packages(suite: str) -> str:
     """Work-around for machines that reach no registry: a base image straight from Debian's packages."""
     packages = HOST / "packages.txt"
-    image = f"{BASE_IMAGE}:{digest([packages])}"
+    image = f"{BASE_IMAGE}:{suite}-{digest([packages])}"
     if succeeds("image", "exists", image):
         return image
-    include = ",".join(packages.read_text(encoding="utf-8").split())
+    include = ",".join([*packages.read_text(encoding="utf-8").split(), f"{SERVERS[suite]}-server"])
     archive = CACHE / "base.tar"
     try:
-        make = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", SUITE, str(archive)]
+        make = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", suite, str(archive)]
         call(*elevation(root=is_root()), *make)
         podman("import", "--quiet", str(archive), image)
     finally:
@@ -166,14 +167,16 @@ def base_from_packages() -> str:
     return image
 
 
-def host_image() -> str:
-    """The image of a host, built when the folder `host` has changed since."""
-    image = f"{IMAGE}:{digest(HOST.iterdir())}"
+def host_image(suite: str = SUITE) -> str:
+    """The image of a host of that suite, built when the folder `host` has changed since."""
+    image = f"{IMAGE}:{suite}-{digest(HOST.iterdir())}"
     if not succeeds("image", "exists", image):
-        print("Building the image of the lab's host: a minute once, then cached", flush=True)
-        reached = succeeds("pull", "--quiet", REGISTRY_BASE, timeout_s=PULL_TIMEOUT_S)
-        base = REGISTRY_BASE if reached else base_from_packages()
-        podman("build", "--quiet", "--network=host", f"--build-arg=BASE={base}", f"--tag={image}", str(HOST))
+        print(f"Building the image of the lab's host ({suite}): a minute once, then cached", flush=True)
+        base = f"debian:{suite}-slim"
+        if not succeeds("pull", "--quiet", base, timeout_s=PULL_TIMEOUT_S):
+            base = base_from_packages(suite)
+        given = (f"--build-arg=BASE={base}", f"--build-arg=SERVER={SERVERS[suite]}")
+        podman("build", "--quiet", "--network=host", *given, f"--tag={image}", str(HOST))
     return image
 
 
@@ -211,9 +214,9 @@ def wait_ready(name: str) -> None:
         time.sleep(0.3)
 
 
-def up(name: str, network: str, subnet: str, ip: str) -> None:
+def up(name: str, network: str, subnet: str, ip: str, suite: str) -> None:
     """Have a host of that name and address running and ready; one that runs already stays as it is."""
-    image = host_image()
+    image = host_image(suite)
     if podman("ps", "--quiet", f"--filter=name=^{name}$", "--filter=status=running"):
         if image not in podman("inspect", "--format={{.ImageName}}", name):
             print(f"{name} is from an older image: lab-down, then lab-up, makes it anew")
@@ -265,6 +268,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         if command == "up":
             sub.add_argument("--subnet", required=True)
             sub.add_argument("--ip", required=True)
+            sub.add_argument("--suite", choices=SERVERS, default=SUITE)
     commands.add_parser("clean")
     return parser.parse_args(arguments)
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = "quantum-ai-strategy-router.service"
+UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+#: The router of the field, and where the lab has it from.
+SCRIPT = "/home/qt/quantum_trader/ai_strategy_router.py"
+FIELD = ROOT / "molecule" / "shared" / "host"
 INTENTS = "quantum:stream:trade.intent"
 #: The fields of `systemctl show` that tell how a unit runs.
 RUNS_AS = "ActiveState,UnitFileState,MainPID,ExecStart,FragmentPath,DropInPaths,User,Type,NRestarts"
@@ -101,6 +105,16 @@ class Desk:
         """Whether intents come, within a few bursts of signals."""
         before = self.intents()
         return bool(eventually(lambda: self.intents() > before))
+
+
+def is_legacy(desk: Desk) -> None:
+    """Assert that the router of the field is there byte for byte, with its owners and modes, and publishes."""
+    unit, script = desk.host.file(UNIT_FILE), desk.host.file(SCRIPT)
+    assert ((FIELD / UNIT).read_bytes(), "root", 0o644) == (unit.content, unit.user, unit.mode)
+    assert ((FIELD / "ai_strategy_router.py").read_bytes(), "qt", 0o644) == (script.content, script.user, script.mode)
+    assert {"ActiveState": "active", "UnitFileState": "enabled", "User": "qt"}.items() <= desk.runs().items()
+    assert f"/usr/bin/python3 {SCRIPT}" == desk.command_line()
+    assert desk.publishes()
 
 
 def eventually(condition: Callable[[], Any], within_s: float = 12.0) -> Any:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from router.proof.criteria import CRITERIA
+from tests.infra.desk import SCRIPT, UNIT, UNIT_FILE, is_legacy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from tests.infra.conftest import Playbooks
     from tests.infra.desk import Desk
 
-HOST = Path(__file__).resolve().parents[3] / "molecule" / "shared" / "host"
-UNIT = "quantum-ai-strategy-router.service"
-UNIT_FILE = f"/etc/systemd/system/{UNIT}"
-SCRIPT = "/home/qt/quantum_trader/ai_strategy_router.py"
 SIGNALS = "quantum:stream:ai.decision.made"
 OPEN_ORDERS = "quantum:state:open_orders"
 SANDBOX = {
@@ -39,16 +35,6 @@ SANDBOX = {
     "MemoryDenyWriteExecute": "yes",
     "WatchdogUSec": "4s",
 }
-
-
-def is_legacy(desk: Desk) -> None:
-    """Assert that the router of the field is there byte for byte, with its owners and modes, and publishes."""
-    unit, script = desk.host.file(UNIT_FILE), desk.host.file(SCRIPT)
-    assert ((HOST / UNIT).read_bytes(), "root", 0o644) == (unit.content, unit.user, unit.mode)
-    assert ((HOST / "ai_strategy_router.py").read_bytes(), "qt", 0o644) == (script.content, script.user, script.mode)
-    assert {"ActiveState": "active", "UnitFileState": "enabled", "User": "qt"}.items() <= desk.runs().items()
-    assert f"/usr/bin/python3 {SCRIPT}" == desk.command_line()
-    assert desk.publishes()
 
 
 @pytest.fixture(scope="module")

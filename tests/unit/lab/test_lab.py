@@ -72,6 +72,15 @@ def test_words_after_two_dashes_belong_to_the_command(lab: ModuleType) -> None:
     assert lab.parse(["exec", "NAME", "--", "ls", "-l"]).words == ["ls", "-l"]
 
 
+def test_a_host_is_of_the_usual_suite_unless_it_says_otherwise(lab: ModuleType) -> None:
+    """Each suite that can be named has a server whose package is installed."""
+    up = ["up", "NAME", "--network=net", "--subnet=172.31.73.0/24", "--ip=172.31.73.10"]
+    assert ("bookworm", "redis") == (lab.parse(up).suite, lab.SERVERS[lab.parse(up).suite])
+    assert "valkey" == lab.SERVERS[lab.parse([*up, "--suite=trixie"]).suite]
+    with pytest.raises(SystemExit):
+        lab.parse([*up, "--suite=potato"])
+
+
 def test_a_failing_command_is_told_in_one_line(lab: ModuleType) -> None:
     """The error names the command and carries its last line."""
     with pytest.raises(lab.LabError, match=r"^sh -c .*: the reason$"):
