@@ -186,7 +186,7 @@ mutation: setup ## How many small mistakes in the core and in the commit's guard
 # A state of our own, cleared first: what an aborted run left there would stop the next one.
 SCENARIOS := $(patsubst molecule/%/molecule.yml,scenario-%,$(wildcard molecule/*/molecule.yml))
 # The same on other hosts: not part of `make test`, which is long enough.
-HOST_SCENARIOS := scenario-debian13
+HOST_SCENARIOS := scenario-debian13 scenario-install
 .PHONY: $(SCENARIOS)
 $(SCENARIOS): scenario-%: setup wheel wheelhouse
 	@rm -rf .cache/molecule/$*
@@ -200,7 +200,7 @@ test-molecule: export PYTEST_ADDOPTS := -m 'not long'
 test-molecule: setup wheel wheelhouse ## Scenarios on containers of their own; one of them: make scenario-NAME
 	@$(MAKE) --jobs=2 --output-sync=target --keep-going $(filter-out $(HOST_SCENARIOS),$(SCENARIOS))
 
-test-hosts: setup wheel wheelhouse ## Scenarios on other hosts than the lab's: Debian 13 with Valkey
+test-hosts: setup wheel wheelhouse ## Scenarios on other hosts than the lab's: Debian 13 with Valkey, hosts without Redis
 	@$(MAKE) --jobs=2 --output-sync=target --keep-going $(HOST_SCENARIOS)
 
 # Every test that strikes a host with a fault is marked so; one that fails does not keep the others from running.

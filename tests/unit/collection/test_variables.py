@@ -136,6 +136,8 @@ def test_everything_is_named_at_once() -> None:
 FAR = {"router_redis_url": "redis://10.0.0.5:6379/0"}
 ADMIN = ["redis://admin@127.0.0.1"]
 MANAGED = {"router_redis_acl_manage": True, "router_redis_url": "redis://desk@127.0.0.1:6379/0"}
+INSTALL = {**MANAGED, "router_redis_install": True}
+INSTALL_NOW = {**INSTALL, "router_redis_admin_urls": ADMIN, "router_redis_admin_password": "x"}
 
 
 @pytest.mark.parametrize(
@@ -194,6 +196,29 @@ MANAGED = {"router_redis_acl_manage": True, "router_redis_url": "redis://desk@12
         (
             {**MANAGED, "router_redis_admin_urls": ["redis://desk-deployment@h"]},
             ["router_redis_admin_urls names the user desk-deployment, whom the role makes"],
+        ),
+        (INSTALL, []),
+        (INSTALL_NOW, []),
+        ({**INSTALL_NOW, "router_redis_admin_urls": ["redis://admin@[::1]:6379/"]}, []),
+        ({"router_redis_install": True}, ["router_redis_install needs router_redis_acl_manage: what it installs lets"]),
+        (
+            {**INSTALL, **FAR, "router_redis_url": "redis://desk@10.0.0.5", "router_redis_addresses": []},
+            ["router_redis_install is for the host itself: router_redis_url must be redis://NAME@127.0.0.1:PORT/0"],
+        ),
+        *(
+            (
+                {**INSTALL_NOW, **wrong},
+                ["router_redis_install makes the administrator too: "],
+            )
+            for wrong in (
+                {"router_redis_admin_urls": ["redis://admin@127.0.0.1:6380"]},
+                {"router_redis_admin_urls": ["redis://default@127.0.0.1"]},
+                {"router_redis_admin_urls": ["redis://127.0.0.1"]},
+                {"router_redis_admin_urls": ["redis://a%20b@127.0.0.1"]},
+                {"router_redis_admin_urls": ["rediss://admin@127.0.0.1"]},
+                {"router_redis_admin_urls": ADMIN * 2},
+                {"router_redis_admin_password": ""},
+            )
         ),
     ],
 )

@@ -58,6 +58,12 @@ options:
     description: Password of that administrator.
     type: str
     default: ""
+  redis_install:
+    description:
+      - Whether Redis is to be installed where the host has none. With O(redis_admin_url) none is no problem then, and
+        one that the role has not installed is.
+    type: bool
+    default: false
   min_python:
     description: The oldest Python that will do.
     type: str
@@ -103,7 +109,9 @@ systemd:
   returned: always
   type: dict
 redis:
-  description: Whether it is C(reachable), its C(version) and C(run_id), and an C(auth_error) if it refused.
+  description:
+    - Whether it is C(reachable), its C(version) and C(run_id), and an C(auth_error) if it refused.
+    - Whether it is C(missing) and is to be installed, with O(redis_install=true).
   returned: always
   type: dict
 unit:
@@ -156,6 +164,7 @@ from ansible_collections.quantum.router.plugins.module_utils.release import (
     process,
     redis_probe,
     sentinel,
+    server,
     store,
 )
 from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift, notices
@@ -172,7 +181,13 @@ def _look(host: Host, given: dict[str, Any]) -> dict[str, Any]:
     described = preflight.describe(host)
     problems = preflight.problems(described, given["min_python"])
     probe = _probe(host, given)
-    facts, state = parse(""), State()
+    facts, state, missing = parse(""), State(), False
+    try:
+        # Without an administrator's login in this run nothing is installed, and the one that is not there is a problem.
+        installs = given["redis_install"] and given["redis_admin_url"]
+        missing = bool(installs) and server.missing(host.layout, reachable=probe.reachable)
+    except ReleaseError as error:
+        problems.append(str(error))
     try:
         state = store.load(host.layout)
     except ReleaseError as error:
@@ -185,13 +200,16 @@ def _look(host: Host, given: dict[str, Any]) -> dict[str, Any]:
         problems.append(str(error))
     return {
         **described,
-        "redis": {name: getattr(probe, name) for name in ("reachable", "version", "run_id", "auth_error")},
+        "redis": {
+            **{name: getattr(probe, name) for name in ("reachable", "version", "run_id", "auth_error")},
+            "missing": missing,
+        },
         "unit": _unit(host, facts),
         "process": process.describe(host, facts.main_pid),
         "releases": _releases(host, state),
         "drift": drift(host, facts, state, _passwords(host, given)),
         "notices": notices(host, state),
-        "problems": problems + ([probe.problem] if probe.problem else []),
+        "problems": problems + ([probe.problem] if probe.problem and not missing else []),
     }
 
 
@@ -265,6 +283,7 @@ def main() -> None:
             "redis_managed": {"type": "bool", "default": False},
             "redis_admin_url": {"type": "str", "default": ""},
             "redis_admin_password": {"type": "str", "default": "", "no_log": True},
+            "redis_install": {"type": "bool", "default": False},
             "min_python": {"type": "str", "default": "3.10"},
             "history": {"type": "bool", "default": False},
         },

@@ -18,6 +18,7 @@ description:
   - Redis keeps the users over a restart, in its file of users or, without one, in its configuration
     (C(CONFIG REWRITE)).
   - Rights are added and never taken, so that what ran before can come back.
+  - Where the host has no Redis it installs one first, if it is asked to.
 attributes:
   check_mode:
     description: Can predict what it would change without changing it.
@@ -56,6 +57,15 @@ options:
     description: The settings of the router by environment name, which name the keys. Not needed with O(state=rotated).
     type: dict
     default: {}
+  install:
+    description:
+      - Whether to install Redis first where the host has none, with O(state=made), from the distribution's package.
+      - It listens on loopback, at the port of O(admin_urls), writes each change to disk, evicts nothing, and has one
+        user, the administrator who is named there, with O(admin_password). C(default) is off.
+      - Debian 12 (Redis) and Debian 13 (Valkey). A Redis that is there already is refused and never changed.
+    type: bool
+    default: false
+    version_added: 1.0.0
   admin_urls:
     description: Every Redis server as an administrator sees it, without a password. Never stored.
     type: list
@@ -96,7 +106,7 @@ changes:
 from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.quantum.router.plugins.module_utils.release import login, secret
+from ansible_collections.quantum.router.plugins.module_utils.release import login, secret, server
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 
@@ -106,10 +116,21 @@ def _change(module: AnsibleModule, host: Host) -> list[str]:
     admin = secret.Admin(given["admin_urls"], given["admin_password"])
     who = login.Login(given["redis_url"], host.layout.at(given["credentials"]))
     if given["state"] == "made":
+        installed = _install(module, host) if given["install"] else []
+        if installed and module.check_mode:
+            # There is nobody to ask for users yet.
+            return installed + [f"{account.name} made" for account in login.accounts(who)]
         settings = {name: str(value) for name, value in given["environment"].items()}
-        return secret.make(host, admin, who, settings, check=module.check_mode)
+        return installed + secret.make(host, admin, who, settings, check=module.check_mode)
     users = [account.name for account in secret.due(host, who)] if module.check_mode else []
     return [f"{name} has a new password" for name in users or secret.rotate(host, admin, who)]
+
+
+def _install(module: AnsibleModule, host: Host) -> list[str]:
+    if len(module.params["admin_urls"]) != 1:
+        raise ReleaseError("admin_urls must name the one server that is to be installed")
+    admin = secret.address(module.params["admin_urls"][0], module.params["admin_password"])
+    return server.install(host, admin, check=module.check_mode)
 
 
 def main() -> None:
@@ -122,6 +143,7 @@ def main() -> None:
             "redis_url": {"type": "str", "required": True},
             "credentials": {"type": "path", "required": True},
             "environment": {"type": "dict", "default": {}},
+            "install": {"type": "bool", "default": False},
             "admin_urls": {"type": "list", "elements": "str", "required": True},
             "admin_password": {"type": "str", "default": "", "no_log": True},
         },

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Callable, Mapping
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from . import criteria
 
 Network = IPv4Network | IPv6Network
 
+_OWN = re.compile(r"redis://([A-Za-z0-9._-]+)@(?:127\.0\.0\.1|localhost|\[::1\])(?::([0-9]{1,5}))?(?:/[0-9]*)?")
 _LONGEST_USER = 64 - len(SUFFIX)
 # systemd.resource-control(5), IPAddressAllow=.
 _KEYWORDS = {
@@ -182,7 +184,30 @@ def _admin(url: str, user: str) -> list[str]:
     return []
 
 
+def _install(values: Mapping[str, Any]) -> list[str]:
+    """Whether a Redis that is to be installed would be the router's, and let anybody in."""
+    if not values["router_redis_install"]:
+        return []
+    if not values["router_redis_acl_manage"]:
+        return ["router_redis_install needs router_redis_acl_manage: what it installs lets nobody in without a user"]
+    own, admins = _own(values["router_redis_url"]), [_own(url) for url in values["router_redis_admin_urls"]]
+    if own is None:
+        return ["router_redis_install is for the host itself: router_redis_url must be redis://NAME@127.0.0.1:PORT/0"]
+    named = [(user, port) for user, port in filter(None, admins) if user != "default" and port == own[1]]
+    if admins and not (len(admins) == len(named) == 1 and values["router_redis_admin_password"]):
+        wanted = f"redis://NAME@127.0.0.1:{own[1]}, NAME not default, with router_redis_admin_password"
+        return [f"router_redis_install makes the administrator too: router_redis_admin_urls must be just {wanted}"]
+    return []
+
+
+def _own(url: str) -> tuple[str, int] | None:
+    """User and port of an address on the host itself, None for any other."""
+    found = _OWN.fullmatch(url)
+    return (found[1], int(found[2] or 6379)) if found else None
+
+
 _SECRETS = ("router_redis_password", "router_redis_acl_manage")
+_USERS = ("router_redis_url", "router_redis_admin_urls", "router_redis_admin_password")
 _RULES: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], list[str]]], ...] = (
     _order("router_soak_min", "router_soak_max"),
     _order("router_baseline_min", "router_baseline_window"),
@@ -192,5 +217,6 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], list[str]]], 
     (("router_settings", "router_redis_url", "router_sentinel_password", *_SECRETS), _overruled),
     (("router_criteria_off",), lambda values: criteria.switched_off(values["router_criteria_off"])),
     (("router_criteria",), lambda values: criteria.own(values["router_criteria"])),
-    (("router_redis_url", "router_redis_admin_urls", "router_redis_admin_password", *_SECRETS), _users),
+    ((*_USERS, *_SECRETS), _users),
+    ((*_USERS, "router_redis_acl_manage", "router_redis_install"), _install),
 )

@@ -30,7 +30,7 @@ def describe(host: Host) -> dict[str, Any]:
     """Python, machine, operating system and systemd of this host."""
     done = host.run(("systemctl", "--version"), ANSWER_S)
     found = re.match(r"systemd (\d+)", done.out)
-    release = _os_release(host.layout.at("/etc/os-release"))
+    release = os_release(host.layout.at("/etc/os-release"))
     return {
         "python": {
             "version": platform.python_version(),
@@ -90,7 +90,8 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
-def _os_release(path: Path) -> dict[str, str]:
+def os_release(path: Path) -> dict[str, str]:
+    """What the file says of its distribution, by name; nothing where there is none."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:

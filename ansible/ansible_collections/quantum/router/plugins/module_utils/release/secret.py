@@ -168,7 +168,7 @@ def _proven(host: Host, admin: Admin, account: login.Account) -> str | None:
     password = account.password.read_text(encoding="utf-8")
     try:
         for url in admin.urls:
-            Link(replace(_address(url, password), user=account.name)).close()
+            Link(replace(address(url, password), user=account.name)).close()
         return _restarted(host, account)
     except ReleaseError as error:
         return str(error)
@@ -273,12 +273,13 @@ def _links(admin: Admin) -> Iterator[list[Link]]:
     with contextlib.ExitStack() as stack:
         links = []
         for url in admin.urls:
-            links.append(Link(_address(url, admin.password)))
+            links.append(Link(address(url, admin.password)))
             stack.callback(links[-1].close)
         yield links
 
 
-def _address(url: str, password: str) -> Address:
+def address(url: str, password: str) -> Address:
+    """An administrator's address; raises ReleaseError for what is none."""
     try:
         return parse_url(url, password)
     except ValueError as error:
