@@ -192,6 +192,27 @@ def test_unfit_host_is_told(change: dict[str, Any], said: list[str]) -> None:
     assert all(line.startswith(start) for line, start in zip(lines, said, strict=True))
 
 
+#: What distributions bring, by Python, systemd and what is said of them; only the first two were run.
+DISTRIBUTIONS = {
+    "Debian 12": ("3.11.2", 252, ""),
+    "Debian 13": ("3.13.5", 257, ""),
+    "Ubuntu 22.04": ("3.10.12", 249, ""),
+    "Ubuntu 24.04": ("3.12.3", 255, ""),
+    "RHEL 9": ("3.9.21", 252, "Python 3.9.21 (/usr/bin/python3) is too old: 3.10 or newer is needed, install one "),
+    "RHEL 9, python3.12": ("3.12.9", 252, ""),
+    "Debian 11": ("3.9.2", 247, "Python 3.9.2 (/usr/bin/python3) is too old: 3.10 or newer is needed, install one "),
+}
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_each_distribution_is_told_what_it_lacks(name: str) -> None:
+    """One line at most, by the Python and the systemd that it brings."""
+    version, systemd, said = DISTRIBUTIONS[name]
+    brings = {"python": {**PYTHON, "version": version}, "systemd": {"running": True, "version": systemd}}
+    lines = preflight.problems({**GOOD_HOST, **brings}, "3.10")
+    assert [said] * bool(said) == [line[: len(said)] for line in lines]
+
+
 def test_description_of_this_machine(host: Host) -> None:
     """What is found out about a host has what the judgement needs."""
     host.layout.at("/etc/os-release").write_text('ID=debian\nVERSION_ID="12"\n')

@@ -74,13 +74,14 @@ def problems(described: dict[str, Any], min_python: str) -> list[str]:
 
 def _python_problems(python: dict[str, Any], min_python: str) -> dict[str, bool]:
     where, way_out = python["executable"], "name another with ansible_python_interpreter"
+    lacks = f"{min_python} or newer is needed, install one and name it with ansible_python_interpreter"
     hidden = os.path.realpath(where).startswith(("/root/", "/home/"))
     old = _numbers(python["version"]) < _numbers(min_python)
     foreign = python["implementation"] != "CPython" or python["bits"] != 64 or python["libc"] != "glibc"
     what = f"{python['implementation']} of {python['bits']} bits on {python['libc'] or 'another libc'}"
     return {
         f"Python {where} is {what}: 64 bits of CPython on glibc are needed, {way_out}": foreign,
-        f"Python {python['version']} ({where}) is too old: {min_python} or newer is needed, {way_out}": old,
+        f"Python {python['version']} ({where}) is too old: {lacks}": old,
         f"Python {where} has no venv module: install python3-venv": not python["venv"],
         f"Python {where} lies in a home directory, which the service can't see: {way_out}": hidden,
     }
