@@ -136,6 +136,7 @@ def test_a_foreign_reader_on_our_group_fences_and_what_it_took_is_adopted(start_
     """Somebody's XREADGROUP moves the cursor: exit 75; the next start routes what was left pending."""
     router = start_router(CANDIDATE_WINDOW_SEC="1")
     router.wait_for("ACTIVE")
+    eventually(lambda: market.group, "the group, which comes after the lease")
     market.burst()
     market.client.xreadgroup("router", "foreign", {"quantum:stream:ai.decision.made": ">"}, count=5)
     assert 75 == router.wait()
@@ -150,7 +151,7 @@ def test_a_group_that_is_removed_stops_the_router_loudly(start_router: Start, ma
     router = start_router()
     router.wait_for("ACTIVE")
     stream = "quantum:stream:ai.decision.made"
-    eventually(lambda: market.client.exists(stream), "the group, which comes with the stream")
+    eventually(lambda: market.group, "the group, which comes after the lease")
     market.client.xgroup_destroy(stream, "router")
     market.signal()
     assert 75 == router.wait()

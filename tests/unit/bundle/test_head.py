@@ -49,7 +49,8 @@ class Carried:
         """Begin to run it."""
         environment = {**os.environ, "PATH": f"{self._commands}:{os.environ['PATH']}", "TMPDIR": str(self._temporary)}
         return subprocess.Popen(
-            ["sh", self.file, *options],
+            # As started by hand, whoever runs the tests: a shell cannot trap what it was started to ignore.
+            ["env", "--default-signal", "sh", self.file, *options],
             env={name: value for name, value in environment.items() if not name.startswith("SUDO_")},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
