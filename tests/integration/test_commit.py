@@ -51,6 +51,8 @@ def replace_id(intent: Intent, signal_id: str) -> Intent:
         (lambda b: b.client.xgroup_setid("quantum:stream:ai.decision.made", "router", "1-1"), "FENCED"),
         (lambda b: b.client.xgroup_destroy("quantum:stream:ai.decision.made", "router"), "NO_GROUP"),
         (lambda b: b.client.set("quantum:kill", "STOP"), "HALTED"),
+        (lambda b: b.client.set("quantum:kill", "1"), "HALTED"),
+        (lambda b: b.client.hset("quantum:kill", "a", "b"), "HALTED"),
         (lambda b: b.client.set("quantum:kill", "REDUCE"), "HALTED"),
         (lambda b: b.client.hset("quantum:router:halt", "reason", "x"), "HALTED"),
         (lambda b: b.client.set("quantum:state:open_orders", "2"), "CHANGED"),
@@ -103,6 +105,13 @@ def test_reduce_lets_a_reduce_only_commit_pass_whatever_capacity_is(rig: CommitR
     rig.client.delete("quantum:state:open_orders")
     assert "OK" == rig.try_commit(reduce_only=True).status
     assert not rig.client.exists("quantum:router:inflight")
+
+
+@pytest.mark.parametrize("text", ["", "0", "GO"])
+def test_a_kill_key_that_is_off_halts_nothing(rig: CommitRig, text: str) -> None:
+    """The desk may leave its key where it is."""
+    rig.client.set("quantum:kill", text)
+    assert "OK" == rig.try_commit().status
 
 
 def test_a_lease_from_a_clock_that_was_ahead_may_be_taken(rig: CommitRig) -> None:
