@@ -104,7 +104,7 @@ class FakeSystemctl:
             "Type": "simple",
             "Result": "success",
             "ExecStart": self._command(found),
-            "NeedDaemonReload": "no" if self._times() == self._read else "yes",
+            "NeedDaemonReload": "yes" if self._changed() else "no",
             **self.facts,
         }
         return "".join(f"{name}={value}\n" for name, value in facts.items())
@@ -114,11 +114,16 @@ class FakeSystemctl:
         unit = self.layout.units / UNIT
         self._read, self._unit = self._times(), unit.read_text() if unit.is_file() else ""
 
-    def _times(self) -> list[tuple[str, int]]:
-        """What tells systemd that a unit's files are not those that it has read: which there are, and since when."""
+    def _changed(self) -> bool:
+        """Whether systemd would say that it has to read the unit: other files, or newer ones."""
+        now = self._times()
+        return now.keys() != self._read.keys() or any(now[path] > since for path, since in self._read.items())
+
+    def _times(self) -> dict[str, int]:
+        """Which files the unit has, and since when."""
         roots = (self.layout.at(root) for root in ROOTS)
         lying = [path for root in roots for path in (root / UNIT, *(root / f"{UNIT}.d").glob("*.conf"))]
-        return [(str(path), path.lstat().st_mtime_ns) for path in lying if os.path.lexists(path)]
+        return {str(path): path.lstat().st_mtime_ns for path in lying if os.path.lexists(path)}
 
     def _start(self) -> None:
         """A new process of the unit as it was read, or is now where there was none, begun after all was written."""

@@ -172,11 +172,13 @@ def _require_way_back(host: Host, previous: str | None) -> None:
 
 
 def _install(host: Host, begun: State, pending: Pending) -> None:
+    reload_is_due = files.is_reload_due(host, pending.previous, pending.release)
     for path in adoption.movable_drop_ins(host):
         files.set_aside(host.layout.at(path), pending.previous or pending.release)
     files.install_unit(host, pending.release, pending.previous)
     files.point(host.layout, f"releases/{pending.release}")
-    files.reload(host, pending.previous, pending.release)
+    if reload_is_due:
+        host.systemctl("daemon-reload")
     files.enable(host, begun)
     # Fails for a unit that systemd does not hold in memory: then there is nothing to reset.
     host.run(("systemctl", "reset-failed", host.unit), systemctl.ANSWER_S)

@@ -70,15 +70,18 @@ def keep_pointer(layout: Layout) -> None:
         durable.link(layout.spare, str(layout.current.readlink()))
 
 
-def reload(host: Host, origin: str | None, target: str | None) -> None:
-    """Have systemd read its units anew, where it has not read this one as it is.
+def is_reload_due(host: Host, origin: str | None, target: str | None) -> bool:
+    """Whether systemd has to read its units anew once the target's files are there; to be asked before they are.
 
-    That takes longer than all else of a rollback, and from release to release the unit is mostly the same file. Where
-    one of the two is no release of ours systemd is not asked whether it must: a unit that came or went it may not know.
+    It takes longer than all else of a rollback, so it is left out where both releases were staged with the same unit,
+    and that is what is installed and was read. Asked afterwards, systemd would not know: it looks for files that are
+    newer than what it has read, and what comes back by a rename is older.
     """
-    of_ours = all(name is not None and not is_legacy(name) for name in (origin, target))
-    if not of_ours or host.facts().needs_reload:
-        host.systemctl("daemon-reload")
+    names = [name for name in (origin, target) if name is not None and not is_legacy(name)]
+    units = [host.layout.release(name) / "unit" for name in names]
+    texts = {unit.read_bytes() for unit in units if unit.is_file()}
+    is_same = len(names) == 2 and all(unit.is_file() for unit in units) and len(texts) == 1
+    return not is_same or not adoption.is_ours(host) or host.facts().needs_reload
 
 
 def enable(host: Host, state: State) -> None:

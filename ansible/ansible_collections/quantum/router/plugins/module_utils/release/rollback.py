@@ -72,8 +72,9 @@ def rollback(
         if planned.is_back:
             return _finish(host, state, planned, reason)
         found = verdict or (state.pending.verdict if state.pending else {})
+        reload_is_due = files.is_reload_due(host, planned.move.origin, planned.move.target)
         saved = _put_back(host, state, planned, found)
-        problem = _reload(host, state, planned) or _start(host, planned)
+        problem = _read_anew(host, state, planned, reload=reload_is_due) or _start(host, planned)
         facts = {"from": planned.move.origin, "to": planned.move.target, "reason": reason, "problem": problem}
         warnings = [saved, *end(host, "rolled back", undone or None, found, began_s, **facts), capacity.settle(host)]
     return _told(planned, problem, warnings)
@@ -91,7 +92,7 @@ def restore(host: Host) -> Move | None:
         if planned is None or planned.is_back:
             return None
         problem = _put_back(host, state, planned, state.pending.verdict if state.pending else {})
-        problem = _reload(host, state, planned) or problem
+        problem = _read_anew(host, state, planned) or problem
         if not planned.active:
             # This boot may be about to start it. Not waited for: it waits for us.
             host.run(("systemctl", "stop", "--no-block", host.unit), systemctl.ANSWER_S)
@@ -140,7 +141,7 @@ def _finish(host: Host, state: State, planned: Plan, reason: str) -> Rollback:
     """Start what is back already unless it runs, and end the deployment."""
     began_s, move, cut_off = host.moment().uptime_s, planned.move, planned.cut_off or {}
     verb = "restart" if _may_run(host, move.origin) else "start"
-    problem = _reload(host, state, planned) or _start(host, planned, verb)
+    problem = _read_anew(host, state, planned) or _start(host, planned, verb)
     facts = {"from": move.origin, "to": move.target, "reason": reason, "problem": problem}
     undone, found = cut_off.get("deployment") or None, cut_off.get("verdict") or {}
     warnings = end(host, "rolled back", undone, found, began_s, **facts)
@@ -204,10 +205,11 @@ def _install(host: Host, planned: Plan) -> None:
         files.point(layout, None)
 
 
-def _reload(host: Host, state: State, planned: Plan) -> str | None:
+def _read_anew(host: Host, state: State, planned: Plan, *, reload: bool = True) -> str | None:
     """Bring systemd to what the files say; returns what is wrong with it, or None. `state` tells what is enabled."""
     try:
-        files.reload(host, planned.move.origin, planned.move.target)
+        if reload:
+            host.systemctl("daemon-reload")
         if planned.move.target and planned.adopted is None:
             files.enable(host, state)
     except ReleaseError as error:
