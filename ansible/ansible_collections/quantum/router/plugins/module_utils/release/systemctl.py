@@ -153,7 +153,9 @@ def last_log_line(runner: Run, unit: str, since_s: float) -> str:
     runner(("journalctl", "--sync"), ANSWER_S)
     # Asked for one line, systemd 252 gives the last but one when there are several journal files.
     wanted = ("--no-pager", "--quiet", "--output=cat", "--lines=3", f"--since=@{since_s:.6f}")
-    said = runner(("journalctl", f"_SYSTEMD_UNIT={unit}", *wanted), ANSWER_S).out
+    # Nor does it know the unit of a process that has ended by the time it looks; what the router calls itself it does.
+    matches = (f"_SYSTEMD_UNIT={unit}", "+", "SYSLOG_IDENTIFIER=quantum-router")
+    said = runner(("journalctl", *matches, *wanted), ANSWER_S).out
     # What a router says on being stopped, since it was not ready in time, is no cause of that.
     return one_line("\n".join(line for line in said.splitlines() if not line.startswith("STOPPED:")))
 
