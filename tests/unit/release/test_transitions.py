@@ -23,7 +23,7 @@ from tests.unit.release.conftest import RELEASE_UNIT, outside
 from tests.unit.release.steps import activate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
@@ -405,6 +405,23 @@ def test_full_disk_does_not_stop_a_rollback(
     assert "publish" not in (host.layout.units / UNIT).read_text()
     state = store.load(host.layout)
     assert ((A,), None) == (state.bad, state.pending)
+
+
+def test_systemd_that_does_not_answer_keeps_no_file_from_coming_back(
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+) -> None:
+    """Files first, then systemd: the undo fails, and what is started next is what was there before."""
+    confirmed(host, stage, A, "d1")
+    confirmed(host, stage, C, "d2")
+
+    def _mute(argv: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None) -> Completed:
+        mute = tuple(argv[:2]) == ("systemctl", "show")
+        return Completed(124, "", "no answer") if mute else systemctl(argv, timeout_s, environment)
+
+    with pytest.raises(ReleaseError, match="show"):
+        rollback(replace(host, run=_mute))
+    assert A == host.layout.live()
+    assert A in command_of(host)
 
 
 def test_full_disk_stops_no_way_back_to_a_release(

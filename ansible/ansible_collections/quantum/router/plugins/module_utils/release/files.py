@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from . import adoption, durable
+from .errors import ReleaseError
 from .layout import is_legacy
 
 if TYPE_CHECKING:
@@ -75,13 +76,15 @@ def is_reload_due(host: Host, origin: str | None, target: str | None) -> bool:
 
     It takes longer than all else of a rollback, so it is left out where both releases were staged with the same unit,
     and that is what is installed and was read. Asked afterwards, systemd would not know: it looks for files that are
-    newer than what it has read, and what comes back by a rename is older.
+    newer than what it has read, and what comes back by a rename is older. What cannot be told is due, and stops nobody.
     """
-    names = [name for name in (origin, target) if name is not None and not is_legacy(name)]
-    units = [host.layout.release(name) / "unit" for name in names]
-    texts = {unit.read_bytes() for unit in units if unit.is_file()}
-    is_same = len(names) == 2 and all(unit.is_file() for unit in units) and len(texts) == 1
-    return not is_same or not adoption.is_ours(host) or host.facts().needs_reload
+    if origin is None or target is None or is_legacy(origin) or is_legacy(target):
+        return True
+    try:
+        before, after = ((host.layout.release(name) / "unit").read_bytes() for name in (origin, target))
+        return before != after or not adoption.is_ours(host) or host.facts().needs_reload
+    except (OSError, ReleaseError):
+        return True
 
 
 def enable(host: Host, state: State) -> None:
