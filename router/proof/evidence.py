@@ -182,7 +182,8 @@ class Soaked(Snapshot, frozen=True, kw_only=True):
     make the reduction look larger than it is. *boosted* counts those of *intents_ms* with a boosted size, *foreign* the
     intents that name another release, *invalid* the signals that nobody could take, those included that may have waited
     at the activation. *error_share* is the part of
-    the judge's error that this judgement may spend: 0 it is too early to test, 1 it is the only one.
+    the judge's error that this judgement may spend: 0 it is too early to test, 1 it is the only one. *systemctl_status*
+    and *log_sample* are for people: lines as a terminal shows them.
     """
 
     intents_ms: list[Milliseconds]
@@ -195,6 +196,7 @@ class Soaked(Snapshot, frozen=True, kw_only=True):
     said: Said | None = None
     answers: list[Answer] = []
     error_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    systemctl_status: list[str] = []
     log_sample: list[str] = []
 
     @property

@@ -35,8 +35,15 @@ _PROPERTIES: Final = "ActiveState,SubState,NRestarts,MainPID,StatusText,ExecMain
 def run(command: Sequence[str]) -> str:
     """Run *command* in the C locale and return what it prints."""
     environ = {"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    done = subprocess.run(command, env=environ, capture_output=True, check=True, timeout=COMMAND_TIMEOUT_S)
-    return done.stdout.decode("utf-8", "replace")
+    return subprocess.run(
+        command,
+        env=environ,
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=COMMAND_TIMEOUT_S,
+    ).stdout
 
 
 def release_in(directory: Path) -> Release:
@@ -94,6 +101,16 @@ class Host:
             cmdline=self._cmdline(pid) if pid else None,
         )
         return service, self.monotonic_s() - started_us / 1e6 if pid and started_us else None
+
+    def status(self, unit: str) -> list[str]:
+        """Return what `systemctl status` prints of *unit*, without its log; nothing when systemd does not answer."""
+        try:
+            text = self.run_command(["systemctl", "status", "--no-pager", "--full", "--lines=0", "--", unit])
+        except subprocess.CalledProcessError as error:  # 3: it does not run, which is an answer as well
+            text = error.stdout
+        except (OSError, subprocess.SubprocessError):
+            return []
+        return [line.rstrip() for line in text.splitlines() if line.strip()]
 
     def journal(self, unit: str, since_ms: int) -> Journal | None:
         """Return what *unit* logged since *since_ms* of the host's clock; None when the journal cannot be read."""

@@ -199,6 +199,7 @@ class Watch:
             looks=list(looks),
             settings=Policy(**{name: getattr(self._settings, name) for name in Policy.__struct_fields__}),
             release=self._release,
+            systemctl_status=self._host.status(self._unit),
             log_sample=journal.sample if journal else [],
             **counted,
             **msgspec.structs.asdict(state),

@@ -74,6 +74,7 @@ def test_report(report: dict[str, Any]) -> None:
     assert report["after"]["events"]["BEST_OF_PUBLISH"] > 0
     assert {"unit", "environment", "current"} == {part["before_header"] for part in report["diff"]}
     assert any("BEST_OF_PUBLISH" in line for line in report["log_sample"])
+    assert any(line.strip().startswith("Active: active (running)") for line in report["systemctl_status"])
     phases = ["preflight", "lock", "stage", "recon", "check", "drill", "backup", "activate", "soak", "judge", "confirm"]
     assert phases == [phase["name"] for phase in report["phases"] if phase["status"] == "ok"][: len(phases)]
 

@@ -106,6 +106,12 @@ def after(**changes: Any) -> Soaked:
         invalid=7,
         said=Said(4, 8, 0),
         error_share=0.5,
+        systemctl_status=[
+            "● quantum-ai-strategy-router.service - Quantum Router",
+            "     Active: active (running) since Mon 2026-01-19 12:01:23 UTC; 32s ago",
+            '     Status: "active: CAPACITY_AVAILABLE, lag 0, open 2 of 10 (target 3), in flight 0"',
+            "   Main PID: 4711 (python)",
+        ],
         log_sample=[
             "📤 BEST_OF_PUBLISH count=2 allowed=2 open=1 slots=9 top=[DOTUSDT:SELL:0.915,LTCUSDT:BUY:0.901] inflight=0",
             "💰 SIZE_BOOST rank=1 factor=1.30 symbol=DOTUSDT",

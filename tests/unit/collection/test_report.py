@@ -147,11 +147,11 @@ def test_missing_sudo_names_the_way_out(said: str) -> None:
     )
 
 
-def test_log_sample_is_told_apart() -> None:
-    """The sample of the log has a field of its own and is not repeated in the snapshot."""
-    made = assembled(after={"intents": 40, "log_sample": ["line"]}, verdict=PASSED)
-    expected = ({"intents": 40}, ["line"])
-    assert expected == (made["after"], made["log_sample"])
+def test_lines_of_the_host_are_told_apart() -> None:
+    """The sample of the log and the status have fields of their own and are not repeated in the snapshot."""
+    made = assembled(after={"intents": 40, "log_sample": ["line"], "systemctl_status": ["Active"]}, verdict=PASSED)
+    expected = ({"intents": 40}, ["line"], ["Active"])
+    assert expected == (made["after"], made["log_sample"], made["systemctl_status"])
 
 
 def test_every_report_has_the_same_fields() -> None:
@@ -169,7 +169,8 @@ def test_every_report_has_the_same_fields() -> None:
         "reduction",
         "criteria",
     } <= fields
-    assert {"before", "after", "diff", "log_sample", "phases", "reason", "deployment", "capacity", "drill"} <= fields
+    assert {"before", "after", "diff", "log_sample", "systemctl_status", "phases", "reason", "deployment"} <= fields
+    assert {"capacity", "drill"} <= fields
 
 
 def test_written_whole_with_latest(tmp_path: Path) -> None:

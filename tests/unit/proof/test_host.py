@@ -88,6 +88,7 @@ def test_nothing_answers(tmp_path: Path, error: Exception) -> None:
 
     host = Host(run_command, tmp_path)
     assert host.service(UNIT) == (Service(), None)
+    assert host.status(UNIT) == []
     assert host.journal(UNIT, 0) is None
 
 
@@ -131,6 +132,19 @@ def test_run_is_the_real_thing() -> None:
     assert run(["printf", "%s", "a\nb"]) == "a\nb"
     with pytest.raises(subprocess.SubprocessError):
         run(["false"])
+
+
+@pytest.mark.parametrize("exit_status", [0, 3])
+def test_the_status_is_as_a_terminal_shows_it(exit_status: int) -> None:
+    """A unit that does not run has a status, too: systemctl exits with 3 then."""
+    told: list[Sequence[str]] = []
+
+    def run_command(command: Sequence[str]) -> str:
+        told.append(command)
+        return run(["sh", "-c", f"printf '● x\\n   Active: so\\n\\n'; exit {exit_status}"])
+
+    assert Host(run_command).status(UNIT) == ["● x", "   Active: so"]
+    assert ["systemctl", "status"] == list(told[0][:2])
 
 
 def test_release_follows_the_interpreter(tmp_path: Path) -> None:

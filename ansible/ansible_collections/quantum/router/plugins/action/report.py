@@ -113,6 +113,7 @@ def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:
         "capacity": facts.get("capacity") or None,
         "drill": facts.get("drill") or None,
         "before": facts.get("before") or None,
+        "systemctl_status": after.pop("systemctl_status", []),
         "log_sample": after.pop("log_sample", []),
         "after": after or None,
         "diff": facts.get("diff") or [],
