@@ -31,6 +31,7 @@ class Playbooks:
     def __init__(self, reports: Path, inventory: str = "") -> None:
         self.reports = reports
         self.inventory = inventory or os.environ["MOLECULE_INVENTORY_FILE"]
+        self.folder, self.environment = ROOT, {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
 
     def start(self, playbook: str, *arguments: str, **variables: Any) -> subprocess.Popen[str]:
         """Begin to run a playbook of this repository with extra variables, in a process group of its own."""
@@ -38,14 +39,9 @@ class Playbooks:
         command = ["ansible-playbook", "--inventory", self.inventory, playbook, "--extra-vars", json.dumps(variables)]
         return subprocess.Popen(
             [*command, *arguments],
-            cwd=ROOT,
+            cwd=self.folder,
             # Molecule forces colors, and force wins.
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_FORCE_COLOR": "0",
-            },
+            env={**self.environment, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

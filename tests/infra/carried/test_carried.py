@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host that deploys to itself with the bundle's one file: without Ansible, pip, an ssh client, or a way outside.
 
-The tests tell one story in order: looked at, deployed, the same again, stopped on the way to another release, and back.
+The tests tell one story in order: looked at, deployed, the same again, stopped on the way to another release, back, and
+deployed once more, from another controller with the bundle's tarball.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from router import __version__
+from tests.elsewhere import install
+from tests.infra.conftest import Playbooks
 from tests.infra.desk import ROOT, UNIT, Run, eventually
 from tests.infra.endings import MARKER
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import ModuleType
 
     from tests.infra.desk import Desk
@@ -145,3 +149,18 @@ def test_it_rolls_back(desk: Desk, carried: Carried) -> None:
     assert desk.live() == ""
     assert "ai_strategy_router.py" in desk.command_line()
     assert desk.host.service(UNIT).is_running
+
+
+@pytest.mark.usefixtures("carried")
+def test_the_tarball_deploys_from_another_controller(desk: Desk, tmp_path: Path) -> None:
+    """One that has Ansible and the installed tarball, in an empty folder and without this checkout: it passes."""
+    elsewhere = Playbooks(tmp_path / "reports")
+    tarball = ROOT / "dist" / f"quantum-router-{__version__}.tar.gz"
+    elsewhere.environment = {**install(tarball, tmp_path), "ANSIBLE_CALLBACKS_ENABLED": "quantum.router.verdict"}
+    elsewhere.folder = tmp_path / "empty"
+    elsewhere.folder.mkdir()
+    run = elsewhere.run("quantum.router.site")
+    assert run.code == 0, run.output
+    assert run.last_line.startswith("verdict=pass ")
+    assert elsewhere.report["release"] == desk.live()
+    assert not list(elsewhere.folder.iterdir())

@@ -15,6 +15,7 @@ import pytest
 from bundle import archives
 from bundle.__main__ import COLLECTION, collection
 from router import __version__
+from tests.elsewhere import install
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,17 +68,8 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
     folder = tmp_path_factory.mktemp("elsewhere")
     tarball = folder / "quantum-router.tar.gz"
     tarball.write_bytes(collection(TIME_S))
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-        "ANSIBLE_CONFIG": str(folder / "none.cfg"),
-        "ANSIBLE_HOME": str(folder / "home"),
-        "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"),
-    }
-    (folder / "none.cfg").touch()
-    install = ["ansible-galaxy", "collection", "install", "--offline", str(tarball), "-p", str(folder / "collections")]
-    subprocess.run(install, check=True, capture_output=True, env=environment)
     (folder / "empty").mkdir()
-    return folder, environment
+    return folder, install(tarball, folder)
 
 
 def test_the_tarball_has_the_version_of_the_router_and_all_that_is_in_the_collection(
