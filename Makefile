@@ -193,7 +193,7 @@ $(SCENARIOS): scenario-%: setup wheel wheelhouse
 	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule/$* molecule --base-config molecule/shared/base.yml \
 		test --no-command-borders --scenario-name $*
 
-scenario-carried: bundle
+scenario-carried scenario-debian13: bundle
 
 # Hosts mostly wait for signals and clocks, so two scenarios share the cores; each prints when it has ended.
 test-molecule: export PYTEST_ADDOPTS := -m 'not long'

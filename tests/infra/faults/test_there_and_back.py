@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,24 @@ def test_rollback_of_a_rollback(
     assert 0 == playbooks.roll_back(router_release_to=proven).code
     fault.ends()
     assert f"rolled_back=true from={proven} to=legacy-" in playbooks.roll_back().last_line
+    assert desk.publishes()
+
+
+def test_a_rollback_is_done_though_the_router_before_is_not_seen_to_publish(
+    desk: Desk, playbooks: Playbooks, proven: str
+) -> None:
+    """It hangs, or has reasons of its own: its bytes are back and it is active, and the last line says the rest."""
+    if desk.live() != proven:
+        assert 0 == playbooks.roll_back(router_release_to=proven).code
+    # Stopped as soon as it is there; a process that is stopped is active to systemd.
+    hang = "until pid=$(pgrep -f '[a]i_strategy_router.py'); do sleep 0.1; done; kill -STOP $pid"
+    desk.run(f'systemd-run --quiet --unit=hang sh -c "{hang}"')
+    try:
+        back = playbooks.roll_back()
+    finally:
+        desk.run("pkill -CONT -f '[a]i_strategy_router.py'; systemctl stop hang 2> /dev/null || true")
+    assert 0 == back.code
+    assert re.search(rf"^rolled_back=true from={proven} to=legacy-\S+ active=true published=0 ", back.last_line)
     assert desk.publishes()
 
 

@@ -125,6 +125,19 @@ def make(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["make", *words], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def test_status_and_logs_show_the_host_whatever_it_does(desk: Desk, playbooks: Playbooks) -> None:
+    """A router that is halted is a state to be shown, not a failure of showing it."""
+    inventory = f"INVENTORY={playbooks.inventory}"
+    desk.run("router halt --reason 'to be looked at'")
+    halted, log = make("status", inventory), make("logs", inventory)
+    desk.run("router resume")
+    assert 0 == halted.returncode, halted.stdout + halted.stderr
+    assert re.search(r"^state +not routing: halted by ", halted.stdout, re.MULTILINE)
+    assert re.search(r"^halt +to be looked at \(by ", halted.stdout, re.MULTILINE)
+    assert (0, True) == (log.returncode, "to be looked at" in log.stdout)
+    assert re.search(r"^state +routing, ", make("status", inventory).stdout, re.MULTILINE)
+
+
 @pytest.mark.usefixtures("execution_stopped")
 def test_capacity_is_shown_and_set_with_a_reason(desk: Desk, playbooks: Playbooks) -> None:
     """Shown without a trace; set only with a reason, which the journal keeps with who, old and new."""

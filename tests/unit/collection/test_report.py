@@ -31,6 +31,12 @@ def test_pass_line() -> None:
     assert expected == report.line(assembled(verdict=PASSED))
 
 
+def test_what_was_rolled_back_always_has_a_reason() -> None:
+    """A run with a rollback in it must not end well for want of words."""
+    made = assembled(verdict={**PASSED, "verdict": "inconclusive"}, failure={"msg": ""}, rolled_back={"changed": True})
+    assert (True, "failed without a word", "failed") == (made["rolled_back"], made["reason"], report.standing(made))
+
+
 def test_created_key_is_named() -> None:
     """Creating the capacity key is said in the line and kept in the report."""
     capacity = {"before": None, "after": "0", "created": True}
@@ -114,37 +120,6 @@ def test_failed_rollback_is_the_worst_case() -> None:
     assert not made["rolled_back"]
     assert made["reason"].startswith("ROLLBACK FAILED (no space): run router-release rollback on the host")
     assert made["reason"].endswith("silent")
-
-
-@pytest.mark.parametrize(
-    ("failure", "expected"),
-    [
-        ({}, ""),
-        ({"msg": "one\n  line"}, "one line"),
-        (
-            {"msg": "non-zero return code", "stderr": "Traceback ...\nModuleNotFoundError: no x\n\n"},
-            "ModuleNotFoundError: no x",
-        ),
-        ({"msg": "non-zero return code", "stdout": "only here"}, "only here"),
-        ({"msg": "non-zero return code", "stderr": "no x", "phase": "check"}, "check: no x"),
-        ({"msg": "no space", "phase": "stage"}, "no space"),
-        ({"msg": "deserialization failed", "module_stderr": "/bin/sh: no python\n"}, "/bin/sh: no python"),
-        ({"msg": "non-zero return code"}, "non-zero return code"),
-    ],
-)
-def test_why_is_one_line(failure: dict[str, Any], expected: str) -> None:
-    """A module's message, or else the last line that a command wrote, is the reason."""
-    assert expected == report.why(failure)
-
-
-@pytest.mark.parametrize(
-    "said", ["Missing sudo password", "sudo: a password is required", "/bin/sh: 1: sudo: not found"]
-)
-def test_missing_sudo_names_the_way_out(said: str) -> None:
-    """Somebody who may not become root learns how to."""
-    assert f"cannot become root: {said}; connect as root, allow sudo, or give --ask-become-pass" == report.why(
-        {"msg": said}
-    )
 
 
 def test_lines_of_the_host_are_told_apart() -> None:

@@ -22,6 +22,7 @@ ROLE = Path(__file__).resolve().parents[3] / "ansible/ansible_collections/quantu
 SPECIFICATION = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
 OPTIONS: dict[str, dict[str, Any]] = SPECIFICATION["main"]["options"]
 EVERY_OPTION = OPTIONS | SPECIFICATION["capacity"]["options"]
+NAMES = list(importlib.import_module(f"{PLUGINS}.plugin_utils.criteria").NAMES)
 DEFAULTS = {name: option["default"] for name, option in OPTIONS.items()}
 
 
@@ -304,6 +305,8 @@ def test_the_window_of_the_settings_counts(tmp_path: Path) -> None:
     [
         ({"router_criteria_off": ["governer"]}, ["router_criteria_off names 'governer': did you mean governor?"]),
         ({"router_criteria_off": "governor, execution lag"}, []),
+        ({"router_criteria_off": NAMES}, ["router_criteria_off switches every criterion off: leave one on"]),
+        ({"router_criteria_off": NAMES, "router_criteria": {"mine": {"command": ["/bin/true"]}}}, []),
         ({"router_criteria_off": ["x"]}, ["router_criteria_off names 'x': one of service, reduction, not silent"]),
         ({"router_criteria": {"orders agree": {"command": ["/bin/check", "-v"]}}}, []),
         ({"router_criteria": {"x": {"command": ["/bin/check"], "timeout_s": 1.5}}}, []),

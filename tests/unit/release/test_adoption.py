@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from ansible_collections.quantum.router.plugins.module_utils.release import store
 from ansible_collections.quantum.router.plugins.module_utils.release.adoption import adopt
+from ansible_collections.quantum.router.plugins.module_utils.release.confirmation import confirm
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT
 from ansible_collections.quantum.router.plugins.module_utils.release.rollback import rollback
@@ -37,6 +38,37 @@ def test_adopting_twice_changes_nothing(legacy: Path, host: Host) -> None:
     assert first is not None
     assert second is not None
     assert (first.id, second.id) == store.load(host.layout).known_good
+
+
+@pytest.mark.usefixtures("packaged")
+def test_what_others_changed_since_is_kept_and_told(
+    legacy: Path, host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+) -> None:
+    """Weeks later: script and environment file are as adopted again, and what they had become lies beside them."""
+    systemctl.facts["EnvironmentFiles"] = "/etc/default/router (ignore_errors=no)\nEnvironmentFiles=/etc/default/shared"
+    shared, environment = host.layout.at("/etc/default/shared"), host.layout.at("/etc/default/router")
+    adopt(host)
+    stage(A)
+    activate(host, A, "d1")
+    confirm(host, "d1", {})
+    legacy.write_text("edited")
+    environment.write_text("X=2\n")
+    environment.chmod(0o600)
+    shared.write_text("new")
+    done = rollback(host)
+    assert ("print('publish everything')\n", "X=1\n", False) == (
+        legacy.read_text(),
+        environment.read_text(),
+        shared.exists(),
+    )
+    for path, became in ((legacy, "edited"), (environment, "X=2\n"), (shared, "new")):
+        (kept,) = path.parent.glob(f".{path.name}.replaced-*")
+        assert became == kept.read_text()
+        where = host.layout.host_path(path)
+        said = f"{where} had changed since it was adopted: what it held is kept as {host.layout.host_path(kept)}"
+        assert said in done.warnings
+        assert said in (host.layout.state_dir / "journal.jsonl").read_text()
+    assert 0o600 == next(environment.parent.glob(".router.replaced-*")).stat().st_mode & 0o777
 
 
 @pytest.mark.usefixtures("legacy")

@@ -509,7 +509,11 @@ def test_commands_for_hands(
     assert cli.OK == cli.main(["unfreeze"], host)
     activate(host, A, "d1")
     assert cli.OK == cli.main(["extend", "--deployment=d1", "--seconds=90"], host)
-    assert cli.OK == cli.main(["confirm", "--deployment=d1"], host)
+    capsys.readouterr()
+    assert cli.FAILED == cli.main(["confirm", "--deployment=d1"], host)
+    assert "deployment d1 is not judged yet: wait for its verdict" in capsys.readouterr().err
+    assert store.load(host.layout).pending
+    assert cli.OK == cli.main(["confirm", "--deployment=d1", "--force"], host)
     assert cli.OK == cli.main(["prune"], host)
     assert A == store.load(host.layout).live
     capsys.readouterr()

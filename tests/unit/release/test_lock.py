@@ -234,7 +234,7 @@ def test_person_confirms_without_the_lock(host: Host, stage: Callable[[str], Pat
     activate(host, A, "d1")
     host.layout.lock.write_text("{")
     assert lock.unlock(host)
-    confirmation.confirm(host, "d1", {}, by_hand=True)
+    confirmation.confirm(host, "d1", {}, by_hand=True, force=True)
     assert A == store.load(host.layout).live
 
 

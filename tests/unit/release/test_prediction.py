@@ -129,7 +129,7 @@ def test_how_a_deployment_ended_before_is_told(proven: Host, end: str, outcome: 
     """Who comes second learns what the end was, in a word for programs and in a line for people."""
     activate(proven, A, "d3")
     bob = replace(proven, who="bob")
-    confirm(bob, "d3", {}, by_hand=True) if end == "confirm" else rollback(bob)
+    confirm(bob, "d3", {}, by_hand=True, force=True) if end == "confirm" else rollback(bob)
     module = SimpleNamespace(check_mode=False, params={**NOTHING, "deployment": "d3"}, warn=print)
     answer = ROLLED_BACK(module, proven)
     assert (False, outcome) == (answer["changed"], answer["outcome"])

@@ -173,7 +173,7 @@ def test_person_ends_the_attempts(pending: Host, systemctl: FakeSystemctl, end: 
     mend = damage(pending)
     fires(pending, systemctl)
     mend()
-    assert cli.OK == cli.main([end, *(["--deployment=d1"] if end == "confirm" else [])], pending)
+    assert cli.OK == cli.main([end, *(["--deployment=d1", "--force"] if end == "confirm" else [])], pending)
     assert {} == systemctl.timers
     assert ("systemctl", "reset-failed", "quantum-router-guard-d1[.:]*service") in systemctl.calls
 

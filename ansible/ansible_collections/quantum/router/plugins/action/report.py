@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +19,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 from ansible_collections.quantum.router.plugins.plugin_utils.comparison import comparison
-from ansible_collections.quantum.router.plugins.plugin_utils.listing import one_line, problems_of
+from ansible_collections.quantum.router.plugins.plugin_utils.failure import why
+from ansible_collections.quantum.router.plugins.plugin_utils.listing import problems_of
 from ansible_collections.quantum.router.plugins.plugin_utils.page import render
 
 SCHEMA = 1
@@ -50,35 +50,6 @@ _ARGUMENTS = frozenset(
         "verdict",
     },
 )
-
-
-# What Ansible, shells and Python say of a host without a Python, or with one that Ansible itself cannot use.
-_NO_PYTHON = re.compile(
-    r"The module interpreter \S+ was not found|[^\s:]*python[0-9.]*: (command not found|not found|No such file)"
-    r"|requires a minimum of Python version [0-9.]+\. Current version: [0-9.]+"
-    r"|SyntaxError: future feature annotations is not defined",
-)
-
-
-def why(failure: dict[str, Any]) -> str:
-    """Return one line that says why a task failed, "" if none did.
-
-    A module's own message comes first; a command that only exited non-zero is represented by its phase and its last
-    line.
-    """
-    if not failure:
-        return ""
-    # What Ansible could not read as a module's answer is what the host said instead of running it.
-    said = str(failure.get("module_stderr") or failure.get("msg") or "").removeprefix("Task failed: ")
-    if not said or said.startswith("non-zero return code"):
-        written = str(failure.get("stderr") or failure.get("stdout") or said)
-        said = next((text for text in reversed(written.splitlines()) if text.strip()), said)
-        said = f"{failure['phase']}: {said}" if failure.get("phase") else said
-    if re.search(r"sudo( password|ers|:)|[Bb]ecome", said):
-        said = f"cannot become root: {said}; connect as root, allow sudo, or give --ask-become-pass"
-    if found := _NO_PYTHON.search(said):
-        said = f"{found[0]}: the host needs Python 3.10 or newer, install it or name it with ansible_python_interpreter"
-    return one_line(said)
 
 
 def assemble(facts: dict[str, Any], now: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.quantum.router.plugins.plugin_utils.failure import why
 from ansible_collections.quantum.router.plugins.plugin_utils.listing import one_line
 from ansible_collections.quantum.router.plugins.plugin_utils.phases import PHASES, touched
 from ansible_collections.quantum.router.plugins.plugin_utils.unheard import go_on_unheard
@@ -166,7 +167,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_failed(self, result: CallbackTaskResult, **_kwargs: object) -> None:
         """A task failed; the last one counts unless a report says more."""
         self._ended(result, "failed")
-        self._why[result.host.get_name()] = str(result.result.get("msg", "failed"))
+        self._why[result.host.get_name()] = why(dict(result.result))
 
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
         """A host went away: no rescue runs there, so this is all that will be known."""
@@ -197,7 +198,7 @@ class CallbackModule(CallbackBase):
         host, task, now = result.host.get_name(), result.task, time.monotonic()
         told = "changed" if status == "ok" and result.result.get("changed") else status
         if status in {"failed", "unreachable"}:
-            told = f"{status}: {one_line(str(result.result.get('msg', '')))}"
+            told = f"{status}: {why(dict(result.result))}"
         self._log.end(host, task.get_name(), told, now, datetime.now(tz=timezone.utc))
         if phase := phase_of(task):
             self._phases.end(host, phase, status, now)

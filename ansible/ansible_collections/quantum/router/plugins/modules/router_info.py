@@ -170,7 +170,7 @@ from ansible_collections.quantum.router.plugins.module_utils.release import (
 from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift, notices
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
-from ansible_collections.quantum.router.plugins.module_utils.release.state import State, unsettled
+from ansible_collections.quantum.router.plugins.module_utils.release.state import State, refuse_other_unit, unsettled
 from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import Facts, parse
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ def _look(host: Host, given: dict[str, Any]) -> dict[str, Any]:
         problems.append(str(error))
     try:
         state = store.load(host.layout)
+        refuse_other_unit(state, host.unit)
     except ReleaseError as error:
         problems.append(str(error))
     try:

@@ -206,6 +206,10 @@ active:
   description: Whether the unit runs now; a unit that was stopped when it was adopted stays stopped.
   returned: O(state=rolled_back)
   type: bool
+deployer:
+  description: Python with what measures a router, null where none is installed.
+  returned: O(state=rolled_back), not in check mode
+  type: str
 """
 
 from dataclasses import replace
@@ -279,6 +283,12 @@ def _deployer(module: AnsibleModule, host: Host) -> dict[str, Any]:
         return {"changed": True, "venv": None}
     venv = staging.deployer_venv(host, wheel, wheelhouse)
     missing = bool(manifest.verify(venv.parent))
+    pending = store.load(host.layout).pending
+    if pending and (missing or tool.install(host, check=True)):
+        raise ReleaseError(
+            f"deployment {pending.deployment} is not judged yet, and needs the tools that it came with if it is to be "
+            "undone: wait for its end, or make rollback"
+        )
     built = missing if module.check_mode else staging.stage_deployer(host, wheel, wheelhouse)
     installed = tool.install(host, check=module.check_mode)
     return {"changed": built or installed, "venv": str(venv)}
@@ -336,7 +346,9 @@ def _confirmed(module: AnsibleModule, host: Host) -> dict[str, Any]:
         raise ReleaseError(f"release {release} is not the pending one: {state.pending.release} is")
     verdict, by_hand = module.params["verdict"], module.params["by_hand"]
     try:
-        release, pruned, warnings = confirmation.confirm(host, deployment, verdict, by_hand=by_hand)
+        release, pruned, warnings = confirmation.confirm(
+            host, deployment, verdict, by_hand=by_hand, force=module.params["force"]
+        )
     except ReleaseError as error:
         raise too_late(host, deployment, error) from None
     for warning in warnings:
@@ -346,6 +358,8 @@ def _confirmed(module: AnsibleModule, host: Host) -> dict[str, Any]:
 
 def _rolled_back(module: AnsibleModule, host: Host) -> dict[str, Any]:
     given = module.params
+    # Whatever the inventory says by now: it is the unit that was deployed that has to give way.
+    host = replace(host, unit=store.load(host.layout).unit or host.unit)
     before = texts.live(host)
     if module.check_mode:
         return _would_roll_back(module, host, before)
@@ -360,6 +374,7 @@ def _rolled_back(module: AnsibleModule, host: Host) -> dict[str, Any]:
     for warning in done.warnings:
         module.warn(warning)
     moved = {"changed": done.changed, "from": done.origin, "to": done.target, "active": done.active}
+    moved["deployer"] = host.layout.deployer_python() if host.layout.deployers_built() else None
     late = not done.changed and given["deployment"]
     ended = history.end_of(store.journal(host.layout), late) if late else None
     told = {"ended": history.told(ended) if ended else None, "outcome": ended["action"] if ended else None}

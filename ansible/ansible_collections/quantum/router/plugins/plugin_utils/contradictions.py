@@ -206,6 +206,13 @@ def _own(url: str) -> tuple[str, int] | None:
     return (found[1], int(found[2] or 6379)) if found else None
 
 
+def _judged_by_none(values: Mapping[str, Any]) -> list[str]:
+    """Whether anything is left that could find a release wanting."""
+    if values["router_criteria"] or not set(criteria.NAMES) <= set(values["router_criteria_off"]):
+        return []
+    return ["router_criteria_off switches every criterion off: leave one on, or give your own in router_criteria"]
+
+
 _SECRETS = ("router_redis_password", "router_redis_acl_manage")
 _USERS = ("router_redis_url", "router_redis_admin_urls", "router_redis_admin_password")
 _RULES: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], list[str]]], ...] = (
@@ -216,6 +223,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], list[str]]], 
     (("router_redis_addresses", "router_redis_url", "router_settings"), _addresses),
     (("router_settings", "router_redis_url", "router_sentinel_password", *_SECRETS), _overruled),
     (("router_criteria_off",), lambda values: criteria.switched_off(values["router_criteria_off"])),
+    (("router_criteria_off", "router_criteria"), _judged_by_none),
     (("router_criteria",), lambda values: criteria.own(values["router_criteria"])),
     ((*_USERS, *_SECRETS), _users),
     ((*_USERS, "router_redis_acl_manage", "router_redis_install"), _install),

@@ -13,7 +13,7 @@ from .drift import drift
 from .errors import ReleaseError
 from .layout import is_legacy
 from .plan import verified
-from .state import Pending, State, begin, hold, plan_rollback, roll_back
+from .state import Pending, State, begin, hold, plan_rollback, refuse_other_unit, roll_back
 
 if TYPE_CHECKING:
     from .host import Host
@@ -53,6 +53,7 @@ def activate(
         held = lock.require(host, deployment)
         facts = host.facts()
         state = store.load(host.layout)
+        refuse_other_unit(state, host.unit)
         # A count that was forced is owed by a deployment, so there must be one.
         if not capacity_delta and _runs_untouched(host, facts, state, release, deployment):
             previous = state.pending.previous if state.pending else None

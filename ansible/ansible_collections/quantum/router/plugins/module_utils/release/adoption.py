@@ -17,6 +17,7 @@ from . import durable, store
 from .errors import ReleaseError
 from .layout import MANIFEST, Layout, is_legacy
 from .state import adopt as adopt_state
+from .state import refuse_other_unit
 
 if TYPE_CHECKING:
     from .host import Host
@@ -136,6 +137,7 @@ def adopt(host: Host, *, check: bool = False) -> tuple[Adopted | None, bool]:
         return None, False
     adopted = _capture(host, facts)
     state = store.load(host.layout)
+    refuse_other_unit(state, host.unit)
     stored = _is_whole(host.layout, adopted.id)
     next_state = adopt_state(state, adopted.id)
     if (stored and next_state == state) or check:

@@ -84,7 +84,7 @@ def _history(host: Host, options: argparse.Namespace) -> Answer:
 
 def _confirm(host: Host, options: argparse.Namespace) -> Answer:
     try:
-        release, gone, warnings = confirmation.confirm(host, options.deployment, {}, by_hand=True)
+        release, gone, warnings = confirmation.confirm(host, options.deployment, {}, by_hand=True, force=options.force)
     except ReleaseError as error:
         raise too_late(host, options.deployment, error) from None
     for warning in warnings:
@@ -182,7 +182,10 @@ COMMANDS: dict[str, tuple[Callable[[Host, argparse.Namespace], Answer], str, dic
     "confirm": (
         _confirm,
         "the pending deployment is good, whatever the numbers say: disarm its guard and remember the release",
-        {"--deployment": _DEPLOYMENT},
+        {
+            "--deployment": _DEPLOYMENT,
+            "--force": {"action": "store_true", "help": "also before there is a verdict"},
+        },
     ),
     "rollback": (
         _rollback,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 from . import durable, files, lock, store
 from .ending import end
+from .errors import ReleaseError
 from .layout import MANIFEST, Layout, is_legacy
 from .state import State
 from .state import confirm as confirm_state
@@ -21,26 +22,31 @@ if TYPE_CHECKING:
 
 
 def confirm(
-    host: Host, deployment: str, verdict: Mapping[str, Any], *, by_hand: bool = False
+    host: Host, deployment: str, verdict: Mapping[str, Any], *, by_hand: bool = False, force: bool = False
 ) -> tuple[str, list[str], list[str]]:
     """Make the pending release known good; returns its id, those that were pruned, and warnings.
 
     The deployment must be the pending one and hold the lock, which only a person may do without. By hand, the verdict
-    stays what the judge had found. That old releases can't be removed is a warning: the release is confirmed.
+    stays what the judge had found, and only `force` confirms what nobody has judged. That old releases can't be removed
+    is a warning: the release is confirmed.
     """
     with store.locked(host.layout):
-        began_s, state = host.moment().uptime_s, store.load(host.layout)
-        found = {**(state.pending.verdict if state.pending else {}), **verdict}
+        began_s, was = host.moment().uptime_s, store.load(host.layout)
+        found = {**(was.pending.verdict if was.pending else {}), **verdict}
         if by_hand:
             found = {"verdict": "inconclusive", **found, "by_hand": True}
-        previous = state.pending.previous if state.pending else None
-        state = confirm_state(state, deployment, found)
+        state = confirm_state(was, deployment, found)
         if not by_hand:
             lock.require(host, deployment)
+        elif not (was.pending and was.pending.verdict) and not force:
+            raise ReleaseError(
+                f"deployment {deployment} is not judged yet: wait for its verdict, or keep it unjudged with "
+                f"router-release confirm --deployment {deployment} --force"
+            )
         release = state.known_good[-1]
         # From here on a guard that fires finds nothing pending.
         store.save(host.layout, state)
-        facts = {"from": previous, "to": release}
+        facts = {"from": was.pending.previous if was.pending else None, "to": release}
         warnings = end(host, "confirmed", deployment, found, began_s, **facts)
         try:
             gone = _prune(host, state)

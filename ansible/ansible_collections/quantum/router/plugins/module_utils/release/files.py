@@ -95,39 +95,54 @@ def enable(host: Host, state: State) -> None:
 
 
 def restore(host: Host, adopted: Adopted) -> list[str]:
-    """Put an adopted unit back, with links that enable it; returns the paths that were not as recorded."""
-    changed = [entry.path for entry in adopted.entries if _restore(host, adopted, entry)]
+    """Put an adopted unit back, with links that enable it; returns a line for each file of others that had changed."""
+    changed = [entry for entry in adopted.entries if not adoption.present(host.layout, entry)]
+    told = [line for entry in changed if (line := _keep(host, entry))]
+    for entry in changed:
+        _restore(host, adopted, entry)
     recorded = {entry.path for entry in adopted.entries}
     for path in adoption.enablement_links(host):
         # Never `systemctl disable`: of a linked unit it deletes the unit itself.
         if path not in recorded:
             durable.remove(host.layout.at(path))
-            changed.append(path)
     for path in adoption.movable_drop_ins(host):
         if path not in recorded:
             set_aside(host.layout.at(path), "removed")
-            changed.append(path)
-    return changed
+    return told
 
 
-def _restore(host: Host, adopted: Adopted, entry: Entry) -> bool:
-    if adoption.present(host.layout, entry):
-        return False
+def _keep(host: Host, entry: Entry) -> str | None:
+    """Keep what somebody has made of a file since it was adopted beside it, and tell; None where it holds nothing new.
+
+    Scripts and environment files only: what stands in a unit's place meanwhile is ours. A second name, not a new one:
+    until the old bytes are there, the path has some.
+    """
+    path = host.layout.at(entry.path)
+    if entry.role not in ("script", "environment") or not os.path.lexists(path):
+        return None
+    kept = aside(path, f"replaced-{host.timestamp()}")
+    try:
+        os.link(path, kept, follow_symlinks=False)
+    except OSError as error:
+        return f"{entry.path} had changed since it was adopted, and what it held could not be kept ({error.strerror})"
+    return f"{entry.path} had changed since it was adopted: what it held is kept as {host.layout.host_path(kept)}"
+
+
+def _restore(host: Host, adopted: Adopted, entry: Entry) -> None:
     path = host.layout.at(entry.path)
     waiting = aside(path, adopted.id)
     if entry.kind == "absent":
         durable.remove(path)
-        return True
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(waiting):
         waiting.replace(path)
         durable.sync_directory(path.parent)
         if adoption.present(host.layout, entry):
-            return True
+            return
     if entry.kind == "link":
         durable.link(path, entry.target)
         os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
     else:
         data = adopted.stored(host.layout, entry).read_bytes()
         durable.write(path, data, entry.mode, (entry.uid, entry.gid))
-    return True

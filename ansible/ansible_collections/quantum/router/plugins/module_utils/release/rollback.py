@@ -20,6 +20,7 @@ from .state import Pending, State, roll_back, unsettled
 
 if TYPE_CHECKING:
     from .host import Host
+    from .layout import Layout
     from .state import Move
 
 START_S = 60.0
@@ -58,11 +59,16 @@ def rollback(
     """Return to what ran before, or to `to`; raises ReleaseError if it can't be trusted or does not run afterwards.
 
     A rollback that was cut off, or whose target did not start, is finished first. No lock stands in the way: the
-    warnings name one that is not that of the deployment undone. `verdict` is what the judge said of it.
+    warnings name one that is not that of the deployment undone. `verdict` is what the judge said of it. Where neither
+    `to` nor `deployment` says what is meant, it is what ran when this was called: another rollback that came first
+    has done it.
     """
+    meant = _standing(host.layout)
     with store.locked(host.layout, WAIT_S):
         state, began_s = store.load(host.layout), host.moment().uptime_s
         cut_off = unfinished(host.layout, state)
+        if to is None and deployment is None and meant != (state.live, False) and not cut_off:
+            return _done_meanwhile(host, state, meant[0])
         undone = state.pending.deployment if state.pending else cut_off["deployment"] if cut_off else NOBODY
         planned = plan(host, state, to, deployment, force=force)
         if planned is None:
@@ -73,11 +79,28 @@ def rollback(
             return _finish(host, state, planned, reason)
         found = verdict or (state.pending.verdict if state.pending else {})
         reload_is_due = files.is_reload_due(host, planned.move.origin, planned.move.target)
-        saved = _put_back(host, state, planned, found)
+        kept, saved = _put_back(host, state, planned, found)
         problem = _read_anew(host, state, planned, reload=reload_is_due) or _start(host, planned)
         facts = {"from": planned.move.origin, "to": planned.move.target, "reason": reason, "problem": problem}
-        warnings = [saved, *end(host, "rolled back", undone or None, found, began_s, **facts), capacity.settle(host)]
-    return _told(planned, problem, warnings)
+        ended = end(host, "rolled back", undone or None, found, began_s, **facts)
+        owed = capacity.settle(host)
+    return _told(planned, problem, [saved, *kept, *ended, owed])
+
+
+def _standing(layout: Layout) -> tuple[str | None, bool]:
+    """What should be running, and whether a rollback to it is under way, or was cut off."""
+    state = store.load(layout)
+    return state.live, unfinished(layout, state) is not None
+
+
+def _done_meanwhile(host: Host, state: State, meant: str | None) -> Rollback:
+    if state.pending:
+        raise ReleaseError(
+            f"deployment {state.pending.deployment} began while this rollback waited: again, if that is to be undone"
+        )
+    said = f"another rollback came first: {state.live or 'no release of ours'} is back"
+    said += f" in place of {meant}" if meant != state.live else ""
+    return Rollback(changed=False, origin=state.live, target=state.live, active=host.facts().active, warnings=(said,))
 
 
 def restore(host: Host) -> Move | None:
@@ -91,7 +114,7 @@ def restore(host: Host) -> Move | None:
         planned = plan(host, state) if begun else None
         if planned is None or planned.is_back:
             return None
-        problem = _put_back(host, state, planned, state.pending.verdict if state.pending else {})
+        _kept, problem = _put_back(host, state, planned, state.pending.verdict if state.pending else {})
         problem = _read_anew(host, state, planned) or problem
         if not planned.active:
             # This boot may be about to start it. Not waited for: it waits for us.
@@ -167,14 +190,16 @@ def _may_run(host: Host, release: str | None) -> bool:
     return f"{host.layout.host_path(host.layout.release(release))}/".encode() in command
 
 
-def _put_back(host: Host, state: State, planned: Plan, found: Mapping[str, Any]) -> str | None:
-    """Bring files and state to what is returned to; returns a warning where the state could not be written."""
+def _put_back(host: Host, state: State, planned: Plan, found: Mapping[str, Any]) -> tuple[list[str], str | None]:
+    """Bring files and state to what is returned to; returns what is to be told of files, and of an unwritten state."""
     move, owed = planned.move, (planned.cut_off or {}).get("capacity_delta", 0)
     for name, why in planned.passed_over:
         store.record(host, "passed over", to=name, reason=why)
     _mark(host, state, move, found, owed)
-    _install(host, planned)
-    return store.save_rollback(host.layout, roll_back(state, move, owed))
+    kept = _install(host, planned)
+    for line in kept:
+        store.record(host, "file kept", to=move.target, reason=line)
+    return kept, store.save_rollback(host.layout, roll_back(state, move, owed))
 
 
 def _mark(host: Host, state: State, move: Move, found: Mapping[str, Any], owed: int) -> None:
@@ -185,10 +210,11 @@ def _mark(host: Host, state: State, move: Move, found: Mapping[str, Any], owed: 
         store.mark(host.layout, replace(pending, verdict=found))
 
 
-def _install(host: Host, planned: Plan) -> None:
+def _install(host: Host, planned: Plan) -> list[str]:
     layout, move, adopted = host.layout, planned.move, planned.adopted
+    kept: list[str] = []
     if adopted:
-        files.restore(host, adopted)
+        kept = files.restore(host, adopted)
         files.point(layout, adopted.current)
     elif move.target:
         for path in adoption.movable_drop_ins(host):
@@ -203,6 +229,7 @@ def _install(host: Host, planned: Plan) -> None:
         host.run(("systemctl", "disable", "--quiet", host.unit), systemctl.ANSWER_S)
         durable.remove(layout.units / host.unit)
         files.point(layout, None)
+    return kept
 
 
 def _read_anew(host: Host, state: State, planned: Plan, *, reload: bool = True) -> str | None:

@@ -92,6 +92,15 @@ def from_document(document: dict[str, Any]) -> State:
         raise ValueError(str(error)) from error
 
 
+def refuse_other_unit(state: State, unit: str) -> None:
+    """Raise ReleaseError where the host's releases and backups are another unit's: that one would go on running."""
+    if state.known_good and state.unit not in (None, unit):
+        raise ReleaseError(
+            f"router_unit={unit} is not the unit of this host's releases, {state.unit} is: give that. To change "
+            "it, go back until no release of ours runs, and move /var/lib/quantum-router away"
+        )
+
+
 def adopt(state: State, legacy: str) -> State:
     """Make an adopted unit, which is what runs now, the thing to return to."""
     _refuse_pending(state)
