@@ -267,7 +267,7 @@ def test_password_is_nowhere_but_in_its_file(desk: Desk, playbooks: Playbooks) -
 
 
 @pytest.mark.fault(22, "a rollback with nothing to return to", phase="rollback", outcome="stopped")
-def test_rollback_of_the_first_installation(desk: Desk, playbooks: Playbooks, fault: Fault) -> None:
+def test_rollback_of_the_first_installation(playbooks: Playbooks, fault: Fault) -> None:
     """A rollback with nothing to return to stops the router and removes its unit; another one has nothing to do."""
     fault.strikes()
     assert 0 == playbooks.roll_back().code
