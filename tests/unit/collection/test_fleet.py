@@ -59,6 +59,7 @@ def with_redis(run_id: str, environment: str = "") -> Any:
         (("", ""), ("x", "y")),
         (("ROUTER_REDIS_URL=redis://127.0.0.1:6379/0", "ROUTER_REDIS_URL=redis://127.0.0.1:6379/1"), ("x", "x")),
         (("ROUTER_REDIS_URL=unix:///run/redis.sock?db=1", "ROUTER_REDIS_URL=redis://h/0"), ("x", "x")),
+        (("ROUTER_REDIS_URL=redis://h?db=1", "ROUTER_REDIS_URL=redis://h?db=2"), ("x", "x")),
         (("ROUTER_KEY_PREFIX=one:", "ROUTER_KEY_PREFIX=two:"), ("x", "x")),
         (("ROUTER_REDIS_URL=redis+sentinel://localhost:1/m/0",) * 2, ("", "")),
         (
@@ -82,6 +83,7 @@ def test_hosts_with_a_redis_database_or_prefix_of_their_own(
     [
         (("ROUTER_REDIS_URL=redis://127.0.0.1:6379", "ROUTER_REDIS_URL=redis://me@10.0.0.5:6379/0"), ("x", "x")),
         (("ROUTER_REDIS_URL=unix:///run/redis.sock", "ROUTER_REDIS_URL=redis://10.0.0.5/0"), ("x", "x")),
+        (("ROUTER_REDIS_URL=redis://h/1", "ROUTER_REDIS_URL=redis://h?db=1"), ("x", "x")),
         (("ROUTER_KEY_PREFIX=one: ROUTER_REDIS_URL=redis://h/2".replace(" ", "\n"),) * 2, ("x", "x")),
         (
             ("ROUTER_REDIS_URL=redis+sentinel://s1:1,s2:1/m/0", "ROUTER_REDIS_URL=redis+sentinel://me@s1:1,s2:1/m"),

@@ -218,9 +218,10 @@ def _place(settings: Mapping[str, str]) -> tuple[str, str]:
     """Address without user, and database, of a router's Redis."""
     parts = urlsplit(settings.get("ROUTER_REDIS_URL", ""))
     address, _slash, database = f"{parts.netloc.rpartition('@')[2]}{parts.path}".rpartition("/")
+    option = parse_qs(parts.query).get("db", ["0"])[-1]
     if parts.scheme == "unix":
-        return parts.path, parse_qs(parts.query).get("db", ["0"])[-1]
-    return (address, database) if database.isdigit() else (f"{address}/{database}".strip("/"), "0")
+        return parts.path, option
+    return (address, database) if database.isdigit() else (f"{address}/{database}".strip("/"), option)
 
 
 def _is_local(address: str) -> bool:
