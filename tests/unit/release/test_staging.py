@@ -231,7 +231,8 @@ def test_release_comes_back_before_a_task_looks_at_it(
     killed_while_it_builds(host, builder, inputs, "compileall")
     basic = importlib.import_module("ansible.module_utils.basic")
     module = importlib.import_module("ansible_collections.quantum.router.plugins.modules.router_release")
-    monkeypatch.setattr(module, "Host", lambda unit: replace(host, unit=unit))
+    answer = importlib.import_module("ansible_collections.quantum.router.plugins.module_utils.answer")
+    monkeypatch.setattr(answer, "Host", lambda unit: replace(host, unit=unit))
     monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
     for check_mode in (True, False):
         asked = {"state": "unlocked", "deployment": "d1", "_ansible_check_mode": check_mode}

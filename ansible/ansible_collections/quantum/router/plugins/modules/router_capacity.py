@@ -59,13 +59,16 @@ after:
   type: str
 """
 
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quantum.router.plugins.module_utils.answer import answer
 from ansible_collections.quantum.router.plugins.module_utils.release import capacity
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
+from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT
+
+if TYPE_CHECKING:
+    from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 
 MOST = 999_999_999
 
@@ -81,6 +84,11 @@ def _count(host: Host, given: dict[str, Any], *, check: bool) -> capacity.Count:
     return capacity.change(host, wanted, given["reason"])
 
 
+def _told(count: capacity.Count) -> dict[str, Any]:
+    diff = {"before": f"{count.before}\n", "after": f"{count.after}\n"}
+    return {"changed": count.before != count.after, **count._asdict(), "diff": diff}
+
+
 def main() -> None:
     """Read the arguments, show or set, answer."""
     module = AnsibleModule(
@@ -88,22 +96,12 @@ def main() -> None:
             "count": {"type": "int"},
             "reason": {"type": "str"},
             "who": {"type": "str", "default": ""},
-            "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
+            "unit": {"type": "str", "default": UNIT},
         },
         required_by={"count": ["reason"], "reason": ["count"]},
         supports_check_mode=True,
     )
-    host = Host(unit=module.params["unit"])
-    if module.params["who"]:
-        host = replace(host, who=module.params["who"])
-    try:
-        count = _count(host, module.params, check=module.check_mode)
-    except ReleaseError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename or 'the host'}: {error.strerror}")
-    diff = {"before": f"{count.before}\n", "after": f"{count.after}\n"}
-    module.exit_json(changed=count.before != count.after, **count._asdict(), diff=diff)
+    answer(module, lambda host: _told(_count(host, module.params, check=module.check_mode)))
 
 
 if __name__ == "__main__":

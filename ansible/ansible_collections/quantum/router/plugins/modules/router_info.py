@@ -156,6 +156,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quantum.router.plugins.module_utils.answer import answer
 from ansible_collections.quantum.router.plugins.module_utils.release import (
     adoption,
     history,
@@ -169,12 +170,14 @@ from ansible_collections.quantum.router.plugins.module_utils.release import (
 )
 from ansible_collections.quantum.router.plugins.module_utils.release.drift import drift, notices
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
+from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT
 from ansible_collections.quantum.router.plugins.module_utils.release.state import State, refuse_other_unit, unsettled
 from ansible_collections.quantum.router.plugins.module_utils.release.systemctl import Facts, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 
 
 def _look(host: Host, given: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +202,10 @@ def _look(host: Host, given: dict[str, Any]) -> dict[str, Any]:
             adoption.refuse_foreign_drop_ins(host, facts)
     except ReleaseError as error:
         problems.append(str(error))
+    told = {"history": history.table(history.rows(store.journal(host.layout)))} if given["history"] else {}
     return {
+        "changed": False,
+        **told,
         **described,
         "redis": {
             **{name: getattr(probe, name) for name in ("reachable", "version", "run_id", "auth_error")},
@@ -276,7 +282,7 @@ def main() -> None:
     """Read the arguments, look, answer."""
     module = AnsibleModule(
         argument_spec={
-            "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
+            "unit": {"type": "str", "default": UNIT},
             "redis_url": {"type": "str", "default": "redis://127.0.0.1:6379/0"},
             "redis_password": {"type": "str", "default": "", "no_log": True},
             "sentinel_password": {"type": "str", "default": "", "no_log": True},
@@ -290,14 +296,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    host, tell = Host(unit=module.params.pop("unit")), module.params.pop("history")
-    try:
-        answer = _look(host, module.params)
-        if tell:
-            answer["history"] = history.table(history.rows(store.journal(host.layout)))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename or 'the host'}: {error.strerror}")
-    module.exit_json(changed=False, **answer)
+    answer(module, lambda host: _look(host, module.params))
 
 
 if __name__ == "__main__":

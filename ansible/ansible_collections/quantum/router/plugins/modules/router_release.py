@@ -97,7 +97,9 @@ options:
     type: bool
     default: false
   force:
-    description: Whether O(to) may name a release that failed its proof.
+    description:
+      - Whether O(to) may name a release that failed its proof.
+      - With O(by_hand), whether a deployment is confirmed though nothing was found of it yet.
     type: bool
     default: false
   start_timeout_s:
@@ -214,9 +216,10 @@ deployer:
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quantum.router.plugins.module_utils.answer import answer
 from ansible_collections.quantum.router.plugins.module_utils.release import (
     activation,
     adoption,
@@ -233,9 +236,11 @@ from ansible_collections.quantum.router.plugins.module_utils.release import (
 )
 from ansible_collections.quantum.router.plugins.module_utils.release.ending import too_late
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
-from ansible_collections.quantum.router.plugins.module_utils.release.layout import PLACEHOLDER
+from ansible_collections.quantum.router.plugins.module_utils.release.layout import PLACEHOLDER, UNIT
 from ansible_collections.quantum.router.plugins.module_utils.release.plan import plan
+
+if TYPE_CHECKING:
+    from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 
 
 def _locked(module: AnsibleModule, host: Host) -> dict[str, Any]:
@@ -409,7 +414,7 @@ _TRANSITIONS = {
 
 _ARGUMENTS = {
     "state": {"type": "str", "required": True, "choices": list(_TRANSITIONS)},
-    "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
+    "unit": {"type": "str", "default": UNIT},
     "release": {"type": "str"},
     "wheel": {"type": "path"},
     "wheelhouse": {"type": "path"},
@@ -441,6 +446,12 @@ _REQUIRED = [
 ]
 
 
+def _made(module: AnsibleModule, host: Host) -> dict[str, Any]:
+    if not module.check_mode and (warning := rebuild.bring_back(host.layout)):
+        module.warn(warning)
+    return _TRANSITIONS[module.params["state"]](module, host)
+
+
 def main() -> None:
     """Read the arguments, make the transition, answer."""
     module = AnsibleModule(
@@ -448,18 +459,7 @@ def main() -> None:
         required_if=_REQUIRED,
         supports_check_mode=True,
     )
-    host = Host(unit=module.params["unit"])
-    if module.params["who"]:
-        host = replace(host, who=module.params["who"])
-    try:
-        if not module.check_mode and (warning := rebuild.bring_back(host.layout)):
-            module.warn(warning)
-        result = _TRANSITIONS[module.params["state"]](module, host)
-    except ReleaseError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename or 'the host'}: {error.strerror}")
-    module.exit_json(**result)
+    answer(module, lambda host: _made(module, host))
 
 
 if __name__ == "__main__":

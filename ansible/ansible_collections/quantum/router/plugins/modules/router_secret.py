@@ -103,12 +103,16 @@ changes:
   elements: str
 """
 
-from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quantum.router.plugins.module_utils.answer import answer
 from ansible_collections.quantum.router.plugins.module_utils.release import login, secret, server
 from ansible_collections.quantum.router.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
+from ansible_collections.quantum.router.plugins.module_utils.release.layout import UNIT
+
+if TYPE_CHECKING:
+    from ansible_collections.quantum.router.plugins.module_utils.release.host import Host
 
 
 def _change(module: AnsibleModule, host: Host) -> list[str]:
@@ -133,13 +137,17 @@ def _install(module: AnsibleModule, host: Host) -> list[str]:
     return server.install(host, admin, check=module.check_mode)
 
 
+def _told(changes: list[str]) -> dict[str, Any]:
+    return {"changed": bool(changes), "changes": changes}
+
+
 def main() -> None:
     """Read the arguments, make the change, answer."""
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "required": True, "choices": ["made", "rotated"]},
             "who": {"type": "str", "default": ""},
-            "unit": {"type": "str", "default": "quantum-ai-strategy-router.service"},
+            "unit": {"type": "str", "default": UNIT},
             "redis_url": {"type": "str", "required": True},
             "credentials": {"type": "path", "required": True},
             "environment": {"type": "dict", "default": {}},
@@ -149,16 +157,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    host = Host(unit=module.params["unit"])
-    if module.params["who"]:
-        host = replace(host, who=module.params["who"])
-    try:
-        changes = _change(module, host)
-    except ReleaseError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename or 'the host'}: {error.strerror}")
-    module.exit_json(changed=bool(changes), changes=changes)
+    answer(module, lambda host: _told(_change(module, host)))
 
 
 if __name__ == "__main__":

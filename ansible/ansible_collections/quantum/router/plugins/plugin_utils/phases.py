@@ -12,7 +12,7 @@ PHASES = (
     "rollback",
     "report",
 )  # fmt: skip
-"""The task files that are phases; others are parts of the one that imports them."""
+"""The task files that are phases; others are parts of the one that imports them, or what a playbook of its own does."""
 
 _LIVE = ("activate", "soak", "judge", "confirm", "rollback")
 """Those from the first one on that changes what runs."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import login, state, store
 from .errors import ReleaseError
-from .systemctl import one_line
+from .systemctl import last_line
 
 if TYPE_CHECKING:
     from .host import Host
@@ -62,7 +62,7 @@ def settle(host: Host) -> str | None:
         _finish(host)
     except (OSError, ValueError, ReleaseError) as error:
         owed = ", ".join(f"{delta:+d} from {name}" for name, delta in state.unsettled(store.load(host.layout)).items())
-        return f"the count of open orders is owed {owed} ({one_line(str(error))}): queued for the next command"
+        return f"the count of open orders is owed {owed} ({last_line(str(error))}): queued for the next command"
     return None
 
 
@@ -87,6 +87,6 @@ def _ask(host: Host, release: str, *words: str) -> Count:
     environment = login.environment(host.layout, release)
     done = host.run((python, "-I", "-m", "router", "capacity", "--json", *words), PATIENCE_S, environment)
     if done.code != 0:
-        raise ReleaseError(one_line(done.err or done.out) or f"exit status {done.code}")
+        raise ReleaseError(last_line(done.err or done.out) or f"exit status {done.code}")
     answer = json.loads(done.out)
     return Count(answer["before"], answer["after"])

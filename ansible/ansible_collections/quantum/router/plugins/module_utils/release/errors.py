@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Quantum Router contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two ways in which the state machine says no."""
+"""The ways in which the state machine says no."""
 
 from __future__ import annotations
 

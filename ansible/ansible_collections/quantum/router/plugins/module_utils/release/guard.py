@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from . import systemctl
 from .errors import ReleaseError
-from .systemctl import one_line
+from .systemctl import last_line
 
 if TYPE_CHECKING:
     from .host import Host
@@ -75,7 +75,7 @@ def _name(deployment: str) -> str:
 def _arm(host: Host, deployment: str, seconds: float, name: str, attempt: int = 1) -> None:
     done = host.run(command(host, deployment, seconds, name, attempt), systemctl.ANSWER_S)
     if done.code != 0:
-        raise ReleaseError(f"the guard can't be armed ({one_line(done.err or done.out)}): nothing was changed")
+        raise ReleaseError(f"the guard can't be armed ({last_line(done.err or done.out)}): nothing was changed")
 
 
 def _armed(host: Host, deployment: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, TypeVar
 from . import guard, history, store
 from .ending import NOBODY
 from .errors import ReleaseError, TooLateError
-from .systemctl import one_line
+from .systemctl import last_line
 
 if TYPE_CHECKING:
     from .host import Host
@@ -41,7 +41,7 @@ def attempt(host: Host, deployment: str, number: int, undo: Callable[[], _Answer
     except TooLateError:
         raise
     except (OSError, ReleaseError) as error:
-        reason = one_line(str(error))
+        reason = last_line(str(error))
         store.record(host, FAILED, deployment=deployment, attempt=number, reason=reason, ahead=ahead)
         raise ReleaseError(f"{_what(deployment, number)} failed ({reason}); {ahead}") from None
 

@@ -256,7 +256,7 @@ def _start(host: Host, planned: Plan, verb: str = "restart") -> str | None:
         return f"{host.unit} still runs" if host.facts().main_pid else None
     if not planned.active:
         done = host.run(("systemctl", "stop", host.unit), STOP_S)
-        return None if done.code == 0 else f"{host.unit} could not be stopped: {systemctl.one_line(done.err)}"
+        return None if done.code == 0 else f"{host.unit} could not be stopped: {systemctl.last_line(done.err)}"
     done = host.run(("systemctl", verb, host.unit), START_S + STOP_S)
     first = host.facts()
     if done.code == 0 and first.type != "notify":

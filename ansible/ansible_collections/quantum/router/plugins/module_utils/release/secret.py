@@ -216,7 +216,7 @@ def _wanted(host: Host, account: login.Account, settings: Mapping[str, str]) -> 
     prefix = f"ACL SETUSER {account.name} "
     first = done.out.partition("\n")[0]
     if done.code != 0 or not first.startswith(prefix):
-        raise ReleaseError(f"router acl failed: {systemctl.one_line(done.err) or f'exit status {done.code}'}")
+        raise ReleaseError(f"router acl failed: {systemctl.last_line(done.err) or f'exit status {done.code}'}")
     return acl.parse(first[len(prefix) :])
 
 

@@ -120,7 +120,7 @@ def _install(host: Host, server: Server, admin: Address) -> None:
         if done.code != 0:
             # Who installs the package by hand now must not find it closed.
             durable.remove(drop_in)
-            raise ReleaseError(f"apt-get {words[0]} failed: {systemctl.one_line(done.err or done.out)}")
+            raise ReleaseError(f"apt-get {words[0]} failed: {systemctl.last_line(done.err or done.out)}")
     owner = users.parent.stat()
     digest = hashlib.sha256(admin.password.encode()).hexdigest()
     lines = f"user default off\nuser {admin.user} on #{digest} ~* &* +@all\n"

@@ -16,7 +16,7 @@ from . import durable, identity, manifest, store
 from .errors import ReleaseError
 from .layout import PLACEHOLDER
 from .rebuild import rebuilt
-from .systemctl import one_line
+from .systemctl import last_line
 
 if TYPE_CHECKING:
     from .host import Host
@@ -103,4 +103,4 @@ def _step(host: Host, *argv: str) -> None:
     if done.code != 0:
         # pip's line that says why, and compileall's that names the file.
         lines = [line for line in (done.err or done.out).splitlines() if line.startswith(("ERROR", "*** "))]
-        raise ReleaseError(f"{' '.join(argv[:4])} ... failed: {one_line((lines or [done.err or done.out])[0])}")
+        raise ReleaseError(f"{' '.join(argv[:4])} ... failed: {last_line((lines or [done.err or done.out])[0])}")

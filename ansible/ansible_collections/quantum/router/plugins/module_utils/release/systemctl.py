@@ -143,7 +143,7 @@ def call(runner: Run, *arguments: str) -> str:
     """One systemctl command that has to work."""
     done = runner(("systemctl", *arguments), ANSWER_S)
     if done.code != 0:
-        raise ReleaseError(f"systemctl {arguments[0]} {arguments[-1]} failed: {one_line(done.err or done.out)}")
+        raise ReleaseError(f"systemctl {arguments[0]} {arguments[-1]} failed: {last_line(done.err or done.out)}")
     return done.out
 
 
@@ -157,10 +157,10 @@ def last_log_line(runner: Run, unit: str, since_s: float) -> str:
     matches = (f"_SYSTEMD_UNIT={unit}", "+", "SYSLOG_IDENTIFIER=quantum-router")
     said = runner(("journalctl", *matches, *wanted), ANSWER_S).out
     # What a router says on being stopped, since it was not ready in time, is no cause of that.
-    return one_line("\n".join(line for line in said.splitlines() if not line.startswith("STOPPED:")))
+    return last_line("\n".join(line for line in said.splitlines() if not line.startswith("STOPPED:")))
 
 
-def one_line(text: str) -> str:
+def last_line(text: str) -> str:
     """The last line that says something, at most 300 characters, without control characters."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return "".join(char if char.isprintable() else " " for char in (lines or [""])[-1])[:300]
