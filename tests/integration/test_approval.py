@@ -40,6 +40,10 @@ def gate_server() -> Iterator[GateServer]:
         yield gate
 
 
+#: Far longer than a call may take, and than a busy machine adds to it.
+HANG_S = 3.0
+
+
 @contextlib.contextmanager
 def rude_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
     """Serve one connection with *talk*, which may break every rule of HTTP."""
@@ -113,7 +117,7 @@ def continue_for_ever(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("talk", "reason"),
     [
-        (lambda _connection: time.sleep(1), "no answer in time"),
+        (lambda _connection: time.sleep(HANG_S), "no answer in time"),
         (drip, "no answer in time"),
         (continue_for_ever, "no answer in time"),
         (lambda _connection: None, "no answer: "),
@@ -128,7 +132,7 @@ def test_a_gate_that_breaks_the_protocol_denies_in_time(talk: Callable[[socket.s
     with rude_server(talk) as url:
         began_s = time.monotonic()
         approved, why = ask(url)
-        assert time.monotonic() - began_s < CALL_S + 0.2
+        assert time.monotonic() - began_s < HANG_S
     assert not approved
     assert why.startswith(reason)
 
@@ -146,7 +150,7 @@ def test_a_name_that_cannot_be_looked_up_in_time_denies(monkeypatch: pytest.Monk
 
     def hang(*_name: object, **_options: object) -> list[object]:
         begun.append(1)
-        time.sleep(1)
+        time.sleep(HANG_S)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
@@ -154,19 +158,19 @@ def test_a_name_that_cannot_be_looked_up_in_time_denies(monkeypatch: pytest.Monk
     began_s = time.monotonic()
     assert not gate.approve(a_signal(0.9))
     assert not gate.approve(a_signal(0.8))
-    assert 2 * CALL_S <= time.monotonic() - began_s < 2 * CALL_S + 0.2
+    assert 2 * CALL_S <= time.monotonic() - began_s < HANG_S
     assert [1] == begun
 
 
 def test_answers_are_kept_for_the_window_and_asking_ends_with_half_of_it(gate_server: GateServer) -> None:
     """The same question is asked once; what there is no time left for is denied; the next window asks anew."""
     renewals = []
-    gate = Gate(gate_server.url, 0.5, lambda: renewals.append(1))
+    gate = Gate(gate_server.url, 2.0, lambda: renewals.append(1))
     assert gate.approve(a_signal(0.9))
     assert gate.approve(a_signal(0.9))
     assert gate.approve(a_signal(0.8))
     assert 2 == len(gate_server.questions) == len(renewals)
-    time.sleep(0.25)
+    time.sleep(1)
     assert not gate.approve(a_signal(0.85))
     assert ["no time left in this window"] == list(gate.denials)
     gate.next_window()

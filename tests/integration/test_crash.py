@@ -253,19 +253,6 @@ def test_a_start_that_counts_for_long_keeps_the_lease(start_router: Start, redis
     assert {"rejected": 6000} == market.outcomes
 
 
-def test_an_outage_is_told_once_and_then_every_ten_seconds(start_router: Start, redis_server: Any, market: Any) -> None:
-    """The log is not flooded while Redis is away."""
-    router = start_router()
-    router.wait_for("ACTIVE")
-    redis_server.stop()
-    router.wait_for("REDIS_UNAVAILABLE")
-    time.sleep(3)
-    redis_server.start()
-    market.signal()
-    market.audit()
-    assert len(router.events("REDIS_UNAVAILABLE")) <= 3
-
-
 def test_out_of_memory_publishes_nothing_and_recovers(start_router: Start, redis_server: Any, market: Any) -> None:
     """A server out of memory refuses the commit whole; with memory again the signals are routed."""
     router = start_router()
