@@ -61,12 +61,18 @@ def test_is_no_program(
         pytest.param(
             "exits-at-start",
             ("drill: expected it to get ready within 8 s, seen: ", "the fault of this wheel: cannot start"),
-            marks=pytest.mark.fault(3, "a release that exits at once", phase="drill", outcome="refused"),
+            marks=[
+                pytest.mark.fault(3, "a release that exits at once", phase="drill", outcome="refused"),
+                pytest.mark.long,
+            ],
         ),
         pytest.param(
             "never-ready",
             ("drill: expected it to get ready within 8 s, seen: ", "timed out"),
-            marks=pytest.mark.fault(5, "a release that never gets ready", phase="drill", outcome="refused"),
+            marks=[
+                pytest.mark.fault(5, "a release that never gets ready", phase="drill", outcome="refused"),
+                pytest.mark.long,
+            ],
         ),
         pytest.param(
             "silent",
@@ -76,7 +82,7 @@ def test_is_no_program(
         pytest.param(
             "floods",
             ("drill: open_orders 10: expected CAPACITY_FULL and 0 intents, seen 11 intents (DRILLFULL",),
-            marks=pytest.mark.fault(8, "a release that floods", phase="drill", outcome="refused"),
+            marks=[pytest.mark.fault(8, "a release that floods", phase="drill", outcome="refused"), pytest.mark.long],
         ),
     ],
 )
@@ -111,7 +117,10 @@ def test_fails_its_drill(
             "never-ready-when-live",
             "activate",
             ("did not get ready within 8 s",),
-            marks=pytest.mark.fault(5, "a release that never gets ready", phase="activate", outcome="back"),
+            marks=[
+                pytest.mark.fault(5, "a release that never gets ready", phase="activate", outcome="back"),
+                pytest.mark.long,
+            ],
         ),
         pytest.param(
             "crashes-after-ready-when-live",
@@ -148,7 +157,7 @@ def test_fails_its_drill(
             "silent-when-live",
             "judge",
             ("nothing published, while", "eligible signals met free slots"),
-            marks=pytest.mark.fault(7, "a silent release", phase="judge", outcome="back"),
+            marks=[pytest.mark.fault(7, "a silent release", phase="judge", outcome="back"), pytest.mark.long],
         ),
         pytest.param(
             "floods-when-live",
