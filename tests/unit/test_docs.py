@@ -14,14 +14,17 @@ from pathlib import Path
 import pytest
 
 from router import __version__
+from router.cli import MODULES
 from router.config import CATALOGUE, Settings
 from router.core.outcome import Reason
 from router.core.signal import NAMES, RejectCode
 from router.proof.criteria import CRITERIA
 from router.redis_io.keys import catalogue
 from router.redis_io.rights import types
+from router.telemetry import LINES, Level
 
 ROOT = Path(__file__).parents[2]
+FORMS = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ansible").rglob("*.md")])
 
 
@@ -43,6 +46,24 @@ def test_the_policy_explains_every_reason_of_the_audit_with_its_outcome() -> Non
 def test_the_operations_explain_every_criterion_in_the_order_of_the_report() -> None:
     """The table of the verdict is the judge's own list."""
     assert list(CRITERIA) == [name for name in table_rows("docs/operations.md") if name in CRITERIA]
+
+
+def test_who_is_woken_finds_every_line_that_warns() -> None:
+    """Each event above info stands in the table for three in the morning."""
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    symptoms = [row.split("|")[1] for row in page.partition("\n| symptom |")[2].partition("\n\n")[0].splitlines()[1:]]
+    named = set(re.findall(r"`([A-Z_]+)`", " ".join(symptoms)))
+    unheard = {"FAILED"}  # it is the line of a unit that is dead, which is the symptom
+    assert {name for name, level in LINES.items() if level is not Level.INFO} - unheard - named == set()
+    assert named <= set(LINES)
+
+
+def test_the_commands_that_the_pages_use_on_a_host_are_listed() -> None:
+    """What some page tells to type after `sudo router` stands where that command is explained, and exists."""
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`(\w+)`", page.partition("## The command on a host")[2].partition(". Where")[0]))
+    told = [*(document.read_text(encoding="utf-8") for document in DOCUMENTS), *map(Path.read_text, FORMS)]
+    assert set(re.findall(r"sudo router\s([a-z]+)\b", "\n".join(told))) <= listed <= set(MODULES)
 
 
 def marked_faults() -> set[tuple[int, str, str, str]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page for who comes from the guide names only what exists: it is walked cell by cell."""
+"""The page for who comes from the guide names only what exists: it is walked cell by cell, other pages by command."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from router.cli import main
 from router.config import CATALOGUE, Settings
 from router.proof.criteria import CRITERIA
 from router.redis_io.keys import catalogue
+from router.redis_io.rights import deployment
 from router.telemetry import LINES
 from tests.reference.lines import samples
 from tests.reference.tables import COLLECTION, metrics
@@ -32,7 +33,8 @@ layout = importlib.import_module("ansible_collections.quantum.router.plugins.mod
 ROOT: Final = Path(__file__).parents[2]
 ROLE: Final = ROOT / COLLECTION / "roles/router"
 MAKEFILE: Final = (ROOT / "Makefile").read_text(encoding="utf-8")
-PAGE: Final = " ".join((ROOT / "docs/migration.md").read_text(encoding="utf-8").split("\n"))
+#: Units that a deployment or the host starts beside the service.
+PASSING_UNITS: Final = ("quantum-router-*", "quantum-router-drill-*")
 VARIABLES: Final = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
 INVENTORY: Final = (ROOT / "inventory/production.example/hosts.yml").read_text(encoding="utf-8")
 UNIT: Final = VARIABLES["main"]["options"]["router_unit"]["default"].removesuffix(".service")
@@ -136,15 +138,19 @@ def is_log_line(text: str) -> bool:
 
 
 def is_journalctl(text: str) -> bool:
-    """A look into the journal of our unit, for an event that is logged."""
-    found = re.fullmatch(r"sudo journalctl -u ([\w-]+)(?: -f| EVENT=(\w+))", text)
-    return found is not None and found[1] == UNIT and (found[2] is None or found[2] in LINES)
+    """A look into the journal of our unit, for an event that is logged, or of those that come and go."""
+    found = re.fullmatch(r"sudo journalctl(?: -p crit)? -u '?([\w*-]+)'?(?: -f| -n \d+| EVENT=(\w+))?", text)
+    return found is not None and found[1] in {UNIT, *PASSING_UNITS} and (found[2] is None or found[2] in LINES)
 
 
 def is_redis(text: str) -> bool:
-    """A look at a key that is ours or that we read."""
-    keys = catalogue(Settings())
-    return text.startswith("redis-cli ") and shlex.split(text)[-1] in vars(keys).values()
+    """A command that the user who operates may send, on keys of ours or on none."""
+    head, *words = shlex.split(text.replace("--latency", "PING")) if text.startswith("redis-cli ") else [""]
+    command = "|".join(words).lower()
+    return head != "" and any(
+        f"{command}|".startswith(f"{right.command}|") and set(right.keys) <= set(words)
+        for right in deployment(catalogue(Settings()), Settings())
+    )
 
 
 def is_code(text: str) -> bool:
@@ -170,7 +176,9 @@ KINDS: Final[dict[str, Callable[[str], bool]]] = {
     "line of the log": is_log_line,
     "event of the log": LINES.__contains__,
     "journalctl": is_journalctl,
-    "systemctl": f"systemctl status {UNIT}".__eq__,
+    "systemctl": lambda text: bool(
+        re.fullmatch(rf"systemctl status( {UNIT})?|sudo systemctl (start|stop) {UNIT}", text)
+    ),
     "redis-cli": is_redis,
     "code": is_code,
     "place": is_place,
@@ -202,11 +210,20 @@ def test_each_row_names_only_what_exists(row: list[str]) -> None:
     assert set(re.findall(r"(?<!\*)\*([a-z]+)\*(?!\*)", ours.replace("*per signal*", ""))) <= set(phases)
 
 
-def test_every_command_around_the_tables_exists() -> None:
-    """Those that an operator takes first are no less true than those in the tables."""
-    named = re.findall(r"`((?:make|sudo router(?:-release)?) [^`]+)`", PAGE)
-    assert len(named) > len(rows()) // 4
-    assert [] == [text for text in named if not kinds(" ".join(text.split()))]
+@pytest.mark.parametrize(
+    "page",
+    ["docs/migration.md", "docs/operations.md", "docs/redis-server.md", "docs/policy.md", "README.md"],
+)
+def test_every_command_that_a_page_tells_exists(page: str) -> None:
+    """What an operator types, in a line of its own or in a sentence, is a command with options that it has."""
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    text = "\n".join(line for line in lines if page != "docs/migration.md" or not line.startswith("| "))
+    heads = "make|sudo router|sudo router-release|sudo journalctl|systemctl|sudo systemctl"
+    # What begins so with other options logs in as Redis' administrator, who may do anything.
+    named = re.findall(rf"`((?:{heads}|redis-cli(?= [A-Z]+ | --latency)) (?!…)[^`]+)`", text)
+    named += re.findall(rf"^ *(?:\$ )?((?:{heads}) .*?)(?: *#.*)?$", text, re.MULTILINE)
+    assert named
+    assert [] == [said for said in named if not kinds(" ".join(said.split()))]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +241,8 @@ def test_every_command_around_the_tables_exists() -> None:
         "router.core.policy.allow",
         "sudo journalctl -u other EVENT=SIZE_BOOST",
         "redis-cli GET quantum:state:closed_orders",
+        "redis-cli HGETALL quantum:router:lease",
+        "sudo journalctl -n 20",
         "router_soak",
         "verdikt=",
     ],
