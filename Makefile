@@ -133,7 +133,7 @@ bundle: wheel wheelhouse $(ANSIBLE_WHEELS) ## Fill dist/: the collection, one fi
 	@python -m bundle dist $(ANSIBLE_WHEELS)
 	@ls -sh dist
 
-release: setup ## Test, build, check and tag VERSION=1.0.0; what is to be pushed it says
+release: setup ## Run every test, build, check and tag VERSION=1.0.0; what is to be pushed it says
 	@$(if $(VERSION),,$(error VERSION= is not given: name the version that router/__init__.py has))
 	@python -m bundle.release '$(VERSION)'
 
@@ -213,7 +213,7 @@ faults: setup wheel wheelhouse ## Every fault of docs/guarantees.md on real host
 	@$(MAKE) --jobs=2 --output-sync=target --keep-going $(FAULT_SCENARIOS) || true
 	@python -m tests.fault_matrix $(FAULT_ROWS) reports/faults.json
 
-test: lint test-unit test-molecule ## All of it, as CI does
+test: lint test-unit test-molecule ## Lint, unit tests and scenarios, as CI does
 
 # Hosts run the router on their distribution's Python; one that was compiled without profiles is slower.
 BENCH_PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)

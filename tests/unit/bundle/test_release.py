@@ -22,8 +22,9 @@ READY = release.Checkout(
 MAKEFILE = """\
 test:
 \t@test -e passes
-sanity:
+sanity test-hosts faults:
 bundle:
+\t@test "$(WHEELHOUSE_TARGETS)" = ""
 \t@mkdir dist && echo built > dist/quantum-router-1.0.0.run && cd dist && sha256sum *.run > SHA256SUMS
 """
 
@@ -41,6 +42,7 @@ def test_a_clean_checkout_of_the_right_version_is_released() -> None:
         ({"changed": (" M a", "?? b")}, "not everything is committed (M a and 1 more): commit it or put it away"),
         ({"tags": frozenset({"v1.0.0"})}, "the tag v1.0.0 exists: a version is released once, take the next one"),
         ({"versions": {"galaxy.yml": "1.0.1"}}, "galaxy.yml says 1.0.1, not 1.0.0"),
+        ({"nowhere": ("galaxy.yml",)}, "galaxy.yml says https://example.com/: name the repository there"),
         (
             {"changelog": "## 1.0.0 (unreleased)\n"},
             "CHANGELOG.md has no line '## 1.0.0 (2026-12-01)': write it, then make reference",
@@ -90,6 +92,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ".gitignore": "dist\n",
         "passes": "",
         "router/__init__.py": '__version__ = "1.0.0"\n',
+        **dict.fromkeys(release.ADDRESSED, "repository: https://example.net/quantum-router\n"),
         "ansible/ansible_collections/quantum/router/galaxy.yml": "name: router\nversion: 1.0.0\n",
     }
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
@@ -125,9 +128,7 @@ def test_what_passed_is_tagged_with_the_sums_of_what_was_built(checkout: Path) -
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ("test:\n\t@exit 1\nsanity:\nbundle:\n", "make test failed"),
-        ("test:\nsanity:\n\t@exit 1\nbundle:\n", "make sanity failed"),
-        ("test:\nsanity:\nbundle:\n\t@exit 1\n", "make bundle failed"),
+        *((MAKEFILE.replace(target, f"{target}-"), f"make {target} failed") for target in release.TARGETS),
         (MAKEFILE.replace("@test", "@touch left; test"), "the checkout changed meanwhile"),
         (MAKEFILE + "\t@echo other > dist/quantum-router-1.0.0.run\n", "dist is not what SHA256SUMS says: see above"),
         (MAKEFILE + "\t@echo more > dist/more\n", "dist is not what SHA256SUMS says: more"),
@@ -140,6 +141,20 @@ def test_what_did_not_pass_is_not_tagged(checkout: Path, lines: str, said: str) 
     with pytest.raises(SystemExit, match=said):
         release.release(checkout, "1.0.0", TODAY)
     assert git(checkout, "tag", "--list") == ""
+
+
+def test_nobody_releases_what_was_built_for_fewer_hosts(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wheels that the shell or the command line of make left out are built all the same."""
+    monkeypatch.setenv("WHEELHOUSE_TARGETS", "cp311-x86_64")
+    monkeypatch.setenv("MAKEFLAGS", " -- WHEELHOUSE_TARGETS=cp311-x86_64")
+    assert "tagged v1.0.0" in release.release(checkout, "1.0.0", TODAY)
+
+
+def test_the_address_is_missing_where_it_is_not_named(checkout: Path) -> None:
+    """Alerts and the collection's page would lead nowhere."""
+    for name in release.ADDRESSED:
+        (checkout / name).write_text("version: 1.0.0\nurl: https://example.com/quantum-router\n", encoding="utf-8")
+    assert release.ADDRESSED == release.look(checkout).nowhere
 
 
 def test_what_is_not_ready_is_neither_tested_nor_built(checkout: Path) -> None:
