@@ -12,7 +12,8 @@ INVENTORY ?= $(LAB_INVENTORY)
 ARGS ?=
 # The Python that makes the environment of this checkout.
 PYTHON ?= python3
-WHEELHOUSE_TARGETS ?= $(foreach machine,x86_64 aarch64,$(foreach python,cp310 cp311 cp312 cp313,$(python)-$(machine)))
+PROMISED := $(foreach machine,x86_64 aarch64,$(foreach python,cp310 cp311 cp312 cp313,$(python)-$(machine)))
+WHEELHOUSE_TARGETS ?= $(PROMISED)
 
 ifeq ($(wildcard $(INVENTORY)),)
 $(error There is no inventory at INVENTORY=$(INVENTORY): name a folder or a file such as inventory/production)
@@ -30,7 +31,8 @@ WHEEL := $(FILES)/quantum_router-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p'
 SOURCES := $(shell find router -type f -not -name '*.pyc')
 WHEELHOUSE := $(WHEELHOUSE_TARGETS:%=$(FILES)/wheelhouse/%.zip)
 # Ansible's own, for the hosts that it runs on itself: it needs Python 3.11.
-ANSIBLE_WHEELS := $(patsubst %,.cache/ansible/%.zip,$(filter-out cp310-%,$(WHEELHOUSE_TARGETS)))
+TOO_OLD := cp310-%
+ANSIBLE_WHEELS := $(patsubst %,.cache/ansible/%.zip,$(filter-out $(TOO_OLD),$(WHEELHOUSE_TARGETS)))
 LAB := python molecule/shared/lab.py
 LAB_HOST := quantum-lab --network quantum-lab
 PLAYBOOK := ansible-playbook --inventory $(INVENTORY)
@@ -130,7 +132,7 @@ reference: $(VENV) ## Write into the documents what the code says: reference pag
 
 bundle: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2> /dev/null || echo 315532800)
 bundle: wheel wheelhouse $(ANSIBLE_WHEELS) ## Fill dist/: the collection, one file for a host without Ansible, SBOM, checksums
-	@python -m bundle dist $(ANSIBLE_WHEELS)
+	@python -m bundle dist '$(PROMISED)' '$(filter-out $(TOO_OLD),$(PROMISED))' $(ANSIBLE_WHEELS)
 	@ls -sh dist
 
 release: setup ## Run every test, build, check and tag VERSION=1.0.0; what is to be pushed it says

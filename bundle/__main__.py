@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fills a folder with what is carried elsewhere; `make bundle` says with what.
 
-    SOURCE_DATE_EPOCH=SECONDS python -m bundle FOLDER ANSIBLE-WHEELHOUSE ...
+    SOURCE_DATE_EPOCH=SECONDS python -m bundle FOLDER PROMISED PROMISED-ANSIBLE ANSIBLE-WHEELHOUSE ...
+
+PROMISED are the hosts that the collection is to have wheels for ("cp310-x86_64 cp311-x86_64"), PROMISED-ANSIBLE those
+that the one file is to bring Ansible to. A bundle for fewer is made too, and says so on standard error.
 
 The same files and SOURCE_DATE_EPOCH give the same bytes, with the same Python and zlib.
 """
@@ -15,9 +18,13 @@ import sys
 import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bundle import archives, sbom
 from router import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).resolve().parents[1]
 COLLECTION = ROOT / "ansible" / "ansible_collections" / "quantum" / "router"
@@ -50,8 +57,16 @@ def run_file(tarball: bytes, ansible: list[Path], time_s: int) -> bytes:
     return archives.self_extracting((ROOT / "bundle/head.sh").read_text(encoding="utf-8"), payload, values)
 
 
-def main(folder: str, *ansible: str) -> None:
-    """Make the folder anew."""
+def lacking(promised: str, wheelhouses: Iterable[Path]) -> str:
+    """The hosts of *promised* that none of the *wheelhouses* is for."""
+    there = {path.stem for path in wheelhouses}
+    return " ".join(name for name in promised.split() if name not in there)
+
+
+def main(folder: str, promised: str, promised_ansible: str, *ansible: str) -> None:
+    """Make the folder anew; SystemExit says that nobody could run the one file."""
+    if not ansible:
+        sys.exit(f"bundle: no host can run the one file: name one of {promised_ansible} in WHEELHOUSE_TARGETS too")
     dist, wheelhouses, time_s = Path(folder), [*map(Path, ansible)], int(os.environ["SOURCE_DATE_EPOCH"])
     shutil.rmtree(dist, ignore_errors=True)
     dist.mkdir(parents=True)
@@ -59,10 +74,14 @@ def main(folder: str, *ansible: str) -> None:
     (dist / f"{NAME}.tar.gz").write_bytes(tarball)
     (dist / f"{NAME}.run").write_bytes(run_file(tarball, wheelhouses, time_s))
     (product,) = FILES.glob("*.whl")
-    wheels = sbom.wheels_in([*(FILES / "wheelhouse").glob("*.zip"), *wheelhouses])
+    ours = [*(FILES / "wheelhouse").glob("*.zip")]
+    wheels = sbom.wheels_in([*ours, *wheelhouses])
     time = datetime.fromtimestamp(time_s, tz=timezone.utc)
     (dist / f"{NAME}.cdx.json").write_text(sbom.bill(wheels, product.read_bytes(), time), encoding="utf-8")
     (dist / "SHA256SUMS").write_text(archives.sums(dist.iterdir()), encoding="utf-8")
+    for kind, hosts in (("tar.gz", lacking(promised, ours)), ("run", lacking(promised_ansible, wheelhouses))):
+        if hosts:
+            sys.stderr.write(f"bundle: {NAME}.{kind} has no wheels for {hosts}\n")
 
 
 if __name__ == "__main__":

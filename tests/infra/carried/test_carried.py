@@ -19,6 +19,7 @@ from tests.elsewhere import install
 from tests.infra.conftest import Playbooks
 from tests.infra.desk import ROOT, UNIT, Run, eventually
 from tests.infra.endings import MARKER
+from tests.unit.bundle.carried import unvouched, wheels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,12 @@ def carried(desk: Desk, lab: ModuleType) -> Carried:
 def left(desk: Desk) -> str:
     """What lies where nothing is to be left, besides the folders that systemd gives to services."""
     return desk.run("find /root /home/deploy /tmp /var/tmp -not -path '*/systemd-private-*' | sort")
+
+
+def test_all_that_is_carried_is_vouched_for() -> None:
+    """SHA256SUMS has each file of the real bundle as it is, and the bill of materials each wheel in them."""
+    assert len(wheels(ROOT / "dist")) > 8
+    assert unvouched(ROOT / "dist") == set()
 
 
 @pytest.mark.usefixtures("carried")

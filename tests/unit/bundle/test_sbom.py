@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from datetime import datetime, timezone
 from typing import Any
 
@@ -15,20 +13,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from bundle import sbom
 from bundle.archives import sha256
+from tests.unit.bundle.carried import wheel
 
 TIME = datetime(2026, 1, 2, tzinfo=timezone.utc)
-
-
-def wheel(name: str, *metadata: str, content: str = "") -> bytes:
-    """A wheel with this metadata."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("part.py", content)
-        archive.writestr(
-            f"{name}-1.dist-info/METADATA", "\n".join([f"Name: {name}", "Version: 1.5", *metadata, "", "Text"])
-        )
-        archive.writestr(f"{name}-1.dist-info/licenses/METADATA", "not this one")
-    return packed.getvalue()
 
 
 PRODUCT = wheel("quantum-router", "License-Expression: Apache-2.0")
