@@ -111,6 +111,13 @@ def test_the_dot_is_what_was_before(picture: str, kind: str, value: int) -> None
     assert (kind, second, value) == Picture(picture).dot()
 
 
+def test_the_legend_names_each_line_as_the_report_does() -> None:
+    """A line is told from another by its color alone."""
+    legend = re.findall(r'<i class="(\w+)"></i>([^<]+)<', HTML)
+    assert {"open_orders", "in_flight", "lag", "pending", "signals", "intents"} == {kind for kind, _said in legend}
+    assert [] == [kind for kind, said in legend if not said.startswith(kind.replace("_", " "))]
+
+
 def bars(kind: str) -> dict[str, tuple[float, list[float]]]:
     """By the name of its row: how many per cent a bar fills, and where the ends of its range are."""
     rows = re.findall(r'<tr><th scope="row">([^<]*)</th><td>(<svg class="share".*?</svg>)</td>', HTML)
