@@ -18,10 +18,11 @@ from router.cli import MODULES
 from router.config import CATALOGUE, Settings
 from router.core.outcome import Reason
 from router.core.signal import NAMES, RejectCode
+from router.log import Level
 from router.proof.criteria import CRITERIA
 from router.redis_io.keys import catalogue
 from router.redis_io.rights import types
-from router.telemetry import LINES, Level
+from router.telemetry import LINES
 
 ROOT = Path(__file__).parents[2]
 FORMS = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"))
