@@ -25,7 +25,7 @@ LIMITS = Thresholds()
         ({"active_state": None}, "the unit is None"),
         ({"main_pid": None}, "no main process"),
         ({"main_pid": 4712}, "from 4711 to 4712"),
-        ({"restarts": 1}, "from 0 to 1"),
+        ({"restarts": 1}, "restarted it, 1 times since its activation"),
         ({"restarts": None}, "not known"),
         ({"exe": "/usr/bin/python3.9"}, "runs /usr/bin/python3.9"),
         ({"exe": None}, "runs None"),
@@ -43,6 +43,17 @@ def test_service_fails(
     found = CRITERIA["service"](make_before(), make_after(looks=looks), LIMITS)
     assert (found.status, found.numbers["at_ms"]) == (Status.FAILED, 2_000)
     assert part in found.detail
+
+
+def test_a_crash_before_the_first_look_is_a_restart(
+    make_before: Make, make_after: Make, make_look: Make, make_service: Make
+) -> None:
+    """The same process in every look is not the one that was activated when systemd has restarted it already."""
+    again = make_service(restarts=1, main_pid=4712)
+    looks = [make_look(at_ms=at_ms, service=again) for at_ms in (1_000, 2_000)]
+    found = CRITERIA["service"](make_before(), make_after(looks=looks), LIMITS)
+    assert (Status.FAILED, 1_000) == (found.status, found.numbers["at_ms"])
+    assert "restarted it, 1 times" in found.detail
 
 
 @pytest.mark.parametrize("command", ["{dir}/../other/venv/bin/python", "{dir}-evil/venv/bin/python", "{dir}", "python"])
