@@ -122,11 +122,16 @@ def read_state(client: redis.Redis, settings: Settings, keys: Keys, now_ms: int)
     """Read what Redis holds besides the streams at *now_ms*; the dedup keys are left out, since they take a scan."""
     return RedisState(
         governor=read_governor(client, keys, now_ms),
-        capacity=Capacity(_whole(_text(client, keys.open_orders))),
+        capacity=Capacity(read_open_orders(client, keys)),
         execution=read_execution(client, settings, keys),
         safe_mode=_text(client, keys.safe_mode),
         redis_version=str(client.info("server")["redis_version"]),
     )
+
+
+def read_open_orders(client: redis.Redis, keys: Keys) -> int | None:
+    """Read the count of open orders; None when it is missing or no count."""
+    return _whole(_text(client, keys.open_orders))
 
 
 def read_governor(client: redis.Redis, keys: Keys, now_ms: int) -> Governor:

@@ -138,6 +138,30 @@ def close(self, window):
 Publisher.close = close
 """,
     ),
+    "forgets-the-count": (
+        "router/publisher.py",
+        """
+_close = Publisher.close
+
+def close(self, window):
+    _close(self, window)
+    self._tenure.scripts._client.delete("quantum:state:open_orders")
+
+Publisher.close = close
+""",
+    ),
+    "goes-back": (
+        "router/publisher.py",
+        """
+_close = Publisher.close
+
+def close(self, window):
+    _close(self, window)
+    self._tenure.scripts._client.xgroup_setid("quantum:stream:ai.decision.made", "router", "0")
+
+Publisher.close = close
+""",
+    ),
     "halts-the-desk": (
         "router/publisher.py",
         """

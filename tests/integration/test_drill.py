@@ -119,10 +119,17 @@ def test_what_is_published_late_is_found(drilled: Callable[..., Drilled]) -> Non
         ("ignores-the-prefix", "the release took the live lease quantum:router:lease"),
         ("trades-on-the-side", "the release published the live intent "),
         ("halts-the-desk", "live key quantum:router:halt changed while the drill ran: if a person did that, deploy"),
+        ("forgets-the-count", "live key quantum:state:open_orders is no count any more since the drill ran: make capa"),
+        ("goes-back", "live key quantum:stream:ai.decision.made (group router) went back while the drill ran: if a pe"),
     ],
 )
-def test_a_release_that_touches_live_keys_fails(drilled: Callable[..., Drilled], kind: str, words: str) -> None:
+def test_a_release_that_touches_live_keys_fails(
+    redis_server: RedisServer, drilled: Callable[..., Drilled], kind: str, words: str
+) -> None:
     """However well it does in the drill."""
+    redis_server.client.set("quantum:state:open_orders", 3)
+    redis_server.client.xadd("quantum:stream:ai.decision.made", {"event_type": "ai.decision.made"})
+    redis_server.client.xgroup_create("quantum:stream:ai.decision.made", "router", "$")
     assert words in str(drilled(kind).problem)
 
 

@@ -214,7 +214,7 @@ def drill(client: redis.Redis, settings: Settings, release: str, deployment: str
     drill_keys.claim(client, deployment, candidate.start_timeout_s + lasts_s)
     under_way = _Drill(client, own, catalogue(own), release, candidate)
     problems: list[str | None] = []
-    before = live.look(client, catalogue(settings))
+    before = live.look(client, settings, catalogue(settings))
     holder = f"quantum-drill/{deployment}"
     try:
         problems.append(_through(under_way, states, lambda: candidate.start(holder, changed, lasts_s)))
@@ -247,7 +247,7 @@ def _through(under_way: _Drill, states: list[State], start: Callable[[], None]) 
 def _touched(under_way: _Drill, settings: Settings, before: live.Live, holder: str, states: list[State]) -> str | None:
     """Return what the drill changed behind the live prefix."""
     client, keys = under_way.client, catalogue(settings)
-    after = live.look(client, keys)
+    after = live.look(client, settings, keys)
     ids = {fields["correlation_id"] for state in states for fields in state.signals}
     found = live.strays(client, keys, (before, after), under_way.release, ids)
     return live.touched(before, after, keys, holder) or found

@@ -177,7 +177,10 @@ def test_commands_that_cannot_be_run_or_hang_are_answers_too() -> None:
     assert "gave no answer within 0.1 s" in run(["sleep", "5"], 0.1).stderr
 
 
-LIVE = Live(1000, None, (None, None, None), ("7", "7-1"), "host/unit", "1.0.0-old")
+REACHED = {"signals": (7, 1), "outcomes (published)": (5, 0)}
+LIVE = Live(
+    1000, None, (None, None, None), ("7", "7-1"), "host/unit", "1.0.0-old", frozenset({b"7-1", b"7-2"}), 3, REACHED
+)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +188,15 @@ LIVE = Live(1000, None, (None, None, None), ("7", "7-1"), "host/unit", "1.0.0-ol
     [
         (LIVE, {}, None),
         (LIVE, {"epoch": ("7", "7-9")}, None),
+        (LIVE, {"in_flight": frozenset({b"7-2"})}, None),  # the live router forgets what execution has dealt with
+        (replace(LIVE, holder=None), {"in_flight": frozenset({b"7-2"})}, "live key quantum:router:inflight changed"),
+        (LIVE, {"open_orders": 0}, None),  # execution closes orders
+        (LIVE, {"open_orders": None}, "live key quantum:state:open_orders is no count any more since the drill ran"),
+        (replace(LIVE, open_orders=None), {}, None),
+        (LIVE, {"reached": REACHED | {"signals": (7, 2), "new": (0, 0)}}, None),
+        (LIVE, {"reached": REACHED | {"signals": (7, 0)}}, "live key signals went back while the drill ran: if a"),
+        (LIVE, {"reached": {"signals": (7, 1)}}, "live key outcomes (published) went back while the drill ran"),
+        (LIVE, {"reached": REACHED | {"outcomes (published)": (4, 0)}}, "live key outcomes (published) went back"),
         (LIVE, {"epoch": ("8", "8-1")}, None),
         (LIVE, {"holder": None, "release": None}, None),
         (LIVE, {"holder": "quantum-drill/d"}, "the release took the live lease quantum:router:lease"),
