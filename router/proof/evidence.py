@@ -181,18 +181,22 @@ class Soaked(Snapshot, frozen=True, kw_only=True):
     *signals* and *eligible* leave out the last window: its signals may still be waiting for their decision, and would
     make the reduction look larger than it is. *boosted* counts those of *intents_ms* with a boosted size, *foreign* the
     intents that name another release, *invalid* the signals that nobody could take, those included that may have waited
-    at the activation. *error_share* is the part of
-    the judge's error that this judgement may spend: 0 it is too early to test, 1 it is the only one. *systemctl_status*
-    and *log_sample* are for people: lines as a terminal shows them.
+    at the activation. *offered* counts the tradeable signals that the release may have read, those included that may
+    have waited, and *reduce_only_offered* the reduce-only ones; *reduce_only* counts the intents that are marked so.
+    *error_share* is the part of the judge's error that this judgement may spend: 0 it is too early to test, 1 it is the
+    only one. *systemctl_status* and *log_sample* are for people: lines as a terminal shows them.
     """
 
     intents_ms: list[Milliseconds]
+    offered: Count
     looks: list[Look]
     settings: Policy
     release: Release
     boosted: Count = 0
     foreign: Count = 0
     invalid: Count = 0
+    reduce_only: Count = 0
+    reduce_only_offered: Count = 0
     said: Said | None = None
     answers: list[Answer] = []
     error_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0

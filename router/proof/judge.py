@@ -86,8 +86,9 @@ def judge(before: Snapshot, after: Soaked, thresholds: Thresholds | None = None,
 def act(verdict: Verdict, before: Snapshot, after: Soaked, on_inconclusive: Action, *, drilled: bool) -> Verdict:
     """Return *verdict* with what is to be done about it; *on_inconclusive* is what the desk wants when nobody knows.
 
-    One exception: where no signal came at all, before and after, and nothing else is open, a release that was *drilled*
-    is confirmed. It has shown in the drill what it does, and a quiet market is no reason to keep the old one.
+    One exception: where no signal came at all, before and after, no intent either since, and nothing else is open, a
+    release that was *drilled* is confirmed. It has shown in the drill what it does, and a quiet market is no reason to
+    keep the old one.
     """
     if verdict.verdict is Status.PASSED:
         action, note = Action.CONFIRM, ""
@@ -138,7 +139,8 @@ def _nothing_came(verdict: Verdict, before: Snapshot, after: Soaked) -> bool:
     """Say whether the lack of signals, and nothing else, left the verdict open."""
     came = before.signals + sum(look.signals_since_last for look in after.looks)
     unknown = {c.name for c in verdict.criteria if c.status is Status.INCONCLUSIVE}
-    return not came and bool(after.looks) and unknown <= _OF_SIGNALS and after.trading_state is TradingState.ACTIVE
+    quiet = not came and not after.intents and bool(after.looks)
+    return quiet and unknown <= _OF_SIGNALS and after.trading_state is TradingState.ACTIVE
 
 
 def _measured_reduction(criteria: list[Criterion]) -> float | None:

@@ -220,7 +220,7 @@ class Watch:
     def _from_streams(self, now_ms: int) -> dict[str, Any]:
         """Return the fields of evidence that the streams tell; nothing is counted until Redis has answered once."""
         if self._tallies is None:
-            return {"intents": 0, "intents_ms": []}
+            return {"intents": 0, "intents_ms": [], "offered": 0}
         signals, intents, rejects = self._tallies
         return {
             "intents": intents.count,
@@ -228,6 +228,9 @@ class Watch:
             "boosted": intents.boosted,
             "foreign": intents.foreign,
             "invalid": signals.invalid,
+            "offered": signals.offered,
+            "reduce_only": intents.reduce_only,
+            "reduce_only_offered": signals.reduce_only,
             "pace": pace(signals.seconds, intents.seconds, self._activated_ms + self._skew_ms, now_ms),
             "rejects": dict(rejects.codes),
         }
@@ -248,7 +251,8 @@ class Watch:
         if rejected:  # so it is a stream
             rejects.advance(seen.now_ms)
         intents.advance(seen.now_ms)
-        signals.advance(seen.now_ms)
+        # A producer's clock may be ahead by the maximum age: the router takes such signals as they come.
+        signals.advance(seen.now_ms + int(self._settings.max_age_s * 1000))
         service = with_lease(self._client, self._keys, service)
         counted = (signals.tradeable, signals.eligible, signals.confident)
         new = [total - before for total, before in zip(counted, self._counted, strict=True)]

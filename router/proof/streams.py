@@ -61,7 +61,8 @@ class SignalTally:
     """Counts signals: *tradeable* ones, those *eligible* below the target, and the *confident* ones at the target.
 
     *seconds* has the tradeable ones of each second (of Redis' clock, since 1970).
-    What came before *since_ms* counts only among the *invalid* ones, which no router takes.
+    What came before *since_ms* counts only among the *invalid* ones, which no router takes, and the *offered* and
+    *reduce_only* ones, each of which a router may publish once: tradeable, and reduce-only.
     """
 
     def __init__(self, pages: Pages, settings: Settings, since_ms: int = 0) -> None:
@@ -70,6 +71,8 @@ class SignalTally:
         self.eligible = 0
         self.confident = 0
         self.invalid = 0
+        self.offered = 0
+        self.reduce_only = 0
         self._pages = pages
         self._settings = settings
         self._since_ms = since_ms
@@ -79,8 +82,14 @@ class SignalTally:
         for entry_id, fields in self._pages.until(until_ms):
             signal = parse(entry_id, fields)
             self.invalid += isinstance(signal, Rejected)
+            if not isinstance(signal, Signal):
+                continue
+            if signal.reduce_only:
+                self.reduce_only += 1
+                continue
+            self.offered += 1
             at_ms = order(entry_id)[0]
-            if isinstance(signal, Signal) and not signal.reduce_only and at_ms >= self._since_ms:
+            if at_ms >= self._since_ms:
                 self.tradeable += 1
                 self.seconds[at_ms // 1000] += 1
                 self.eligible += signal.confidence >= self._settings.min_confidence
@@ -92,7 +101,7 @@ class IntentTally:
 
     *seconds* has all of them of each second (of Redis' clock, since 1970).
     *boosted* counts those of them with a boosted size, *foreign* the others. An intent without a release counts as
-    *release*'s own, so that leaving it out hides nothing.
+    *release*'s own, so that leaving it out hides nothing. *reduce_only* counts those that are, whatever they name.
     """
 
     def __init__(self, pages: Pages, release: str | None = None) -> None:
@@ -101,6 +110,7 @@ class IntentTally:
         self.times_ms: list[int] = []
         self.boosted = 0
         self.foreign = 0
+        self.reduce_only = 0
         self._pages = pages
         self._release = release
 
@@ -112,6 +122,7 @@ class IntentTally:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 marks = _Marks()
             if str(marks.reduce_only).lower() in _TRUE:
+                self.reduce_only += 1
                 continue
             at_ms = order(entry_id)[0]
             self.count += 1

@@ -331,6 +331,21 @@ def test_evidence_of_what_execution_and_producer_do(world: World) -> None:
     assert (0, 3, {"other": 2}) == (sum(after.pace.signals), sum(after.pace.intents), after.rejects)
 
 
+def test_evidence_of_what_was_asked_for(world: World) -> None:
+    """A signal that may have waited at the activation, or is ahead of Redis' clock, may have led to an intent too."""
+    now_ms = world.now_ms()
+    for age_s in (71, 68, 5, -9, -11):
+        world.signal(now_ms - age_s * 1000)
+        world.signal(now_ms - age_s * 1000, reduce_only=True)
+    for named in ({}, {"release": RELEASE.id}, {"release": "other"}):
+        world.intent(now_ms, reduce_only=True, **named)
+    watch = world.watch(now_ms - 60_000)
+    look = watch.look()
+    after = watch.evidence([look])
+    assert (3, 3, 3) == (after.offered, after.reduce_only_offered, after.reduce_only)
+    assert (2, 0, 0) == (look.signals_since_last, after.intents, after.foreign)
+
+
 def test_evidence_of_what_the_log_claims(world: World) -> None:
     """Windows and intents that the log claims, without those at the edges, and errors; a halt of its own is none."""
     now_ms = world.now_ms()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -125,6 +126,8 @@ def not_flooding(_before: Snapshot, after: Soaked, limits: Thresholds) -> Findin
     """No span of 0.9 windows, both ends included, holds more intents than one window may publish.
 
     No intent names another release either: nobody but this one may publish now, and no label takes an intent out of it.
+    None comes out of nothing: each, reduce-only or not, has a signal of its kind that came, or may have waited at the
+    activation. And they do not go on coming while look after look has no free slot, or trading is not active.
     """
     allowed = after.settings.max_new_per_cycle
     span_ms = limits.flood_window * after.settings.window_s * 1000
@@ -132,14 +135,75 @@ def not_flooding(_before: Snapshot, after: Soaked, limits: Thresholds) -> Findin
     most, at_ms = max(
         ((bisect_right(times, start + span_ms) - index, start) for index, start in enumerate(times)), default=(0, None)
     )
-    numbers = {"most": most, "allowed": allowed, "span_ms": span_ms, "at_ms": at_ms, "foreign": after.foreign}
-    if after.foreign:
-        return Finding(Status.FAILED, f"{after.foreign} intents name another release", numbers)
-    if most > allowed:
-        return Finding(Status.FAILED, f"{most} intents within {span_ms / 1000:g} s, at most {allowed} allowed", numbers)
+    without_room, chance = _published_without_room(after.looks, _windows(times, span_ms), after.settings)
+    confidence = confidence_now(after, limits)
+    numbers: dict[str, Any] = {"most": most, "allowed": allowed, "span_ms": span_ms, "at_ms": at_ms}
+    numbers |= {"foreign": after.foreign, "offered": after.offered, "without_room": without_room, "chance": chance}
+    numbers["reduce_only"] = [after.reduce_only, after.reduce_only_offered]
+    wrong = (
+        (after.foreign, f"{after.foreign} intents name another release"),
+        (most > allowed, f"{most} intents within {span_ms / 1000:g} s, at most {allowed} allowed"),
+        (after.intents > after.offered, f"{after.intents} intents, while only {after.offered} signals came"),
+        (
+            after.reduce_only > after.reduce_only_offered,
+            f"{after.reduce_only} reduce-only intents, while only {after.reduce_only_offered} such signals came",
+        ),
+        (
+            confidence is not None and chance < 1 - confidence,
+            f"published {without_room} times while look after look had no free slot",
+        ),
+    )
+    problem = next((said for bad, said in wrong if bad), None)
+    if problem:
+        return Finding(Status.FAILED, problem, numbers)
     if not after.looks:
         return Finding(Status.INCONCLUSIVE, "no look was taken", numbers)
     return Finding(Status.PASSED, f"at most {most} intents within {span_ms / 1000:g} s, {allowed} allowed", numbers)
+
+
+def _windows(times_ms: Sequence[int], span_ms: float) -> list[int]:
+    """Return the first of *times_ms* in each window that published: a look may seem to come between two of one."""
+    firsts: list[int] = []
+    for at_ms in times_ms:
+        if not firsts or at_ms > firsts[-1] + span_ms:
+            firsts.append(at_ms)
+    return firsts
+
+
+def _published_without_room(looks: Sequence[Look], times_ms: Sequence[int], policy: Policy) -> tuple[int, float]:
+    """Return how often windows published in a run of looks none of which had room, and at most how likely that is.
+
+    A good release may publish into a slot that has become free since the look before, so one such time proves nothing:
+    execution closes an order, the window takes its slot, and the next look finds all full again. But a slot waits for
+    the end of a window, and a look may come upon it there; that none does, again and again, is ever less likely. Any
+    run may be the unlikely one: its chance counts as often as a window published between two looks, wherever.
+    """
+    known = [look for look in looks if look.error is None]
+    published, without_room, chance, least, worst = 0, 0, 1.0, 1.0, 0
+    for earlier, later in pairwise(known):
+        came = bisect_right(times_ms, later.at_ms) > bisect_right(times_ms, earlier.at_ms)
+        published += came
+        if not (_is_shut(earlier, policy) and _is_shut(later, policy)):
+            without_room, chance = 0, 1.0
+        elif came:
+            without_room, chance = without_room + 1, chance * _unseen(later.at_ms - earlier.at_ms, policy)
+            least, worst = min((least, worst), (chance, without_room))
+    return worst, min(1.0, published * least) if worst else 1.0
+
+
+def _is_shut(look: Look, policy: Policy) -> bool:
+    """Say whether a window that ends at this very moment may publish nothing."""
+    return look.trading_state is not TradingState.ACTIVE or not _room(look, policy)
+
+
+def _unseen(gap_ms: int, policy: Policy) -> float:
+    """Return at most how likely it is that looks so far apart miss a slot that the end of a window finds.
+
+    The larger of two: a slot that waits for that end, from any time in the window on, and one that is there for a
+    moment only, so that what comes first of looks and ends finds it.
+    """
+    window_ms = policy.window_s * 1000
+    return gap_ms / (window_ms + gap_ms) if gap_ms <= window_ms else 1 - window_ms / (2 * gap_ms)
 
 
 def features(_before: Snapshot, after: Soaked, limits: Thresholds) -> Finding:

@@ -92,6 +92,7 @@ def after(**changes: Any) -> Soaked:
         events={"BEST_OF_PUBLISH": 4, "INTENT_PUBLISHED": 8, "SIZE_BOOST": 8, "TARGET_REACHED": 2},
         redis_version="7.0.15",
         intents_ms=times_ms,
+        offered=sum(signals),
         looks=looks,
         settings=Policy(
             max_open_orders=10,

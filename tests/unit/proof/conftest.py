@@ -80,6 +80,7 @@ def make_after(make_look: Make) -> Make:
         signals=130,
         eligible=80,
         intents=20,
+        offered=130,
         events={"BEST_OF_PUBLISH": 10, "SIZE_BOOST": 20, "INTENT_PUBLISHED": 20},
         said=Said(10, 20, 0),
         boosted=20,

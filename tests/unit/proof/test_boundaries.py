@@ -224,6 +224,100 @@ def test_errors(
     assert status is found("errors", make_before(), after)
 
 
+#: What a look is without Redis.
+UNSEEN = {"error": "Redis unavailable", "open_orders": None, "in_flight": None, "trading_state": None}
+#: What a look sees in which a window may publish nothing, each for another reason.
+SHUT = [
+    {"open_orders": 10},
+    {"open_orders": 10, "in_flight": 3},
+    {"open_orders": 7, "in_flight": 3},
+    {"open_orders": 0, "trading_state": TradingState.HALTED},
+    {"open_orders": 0, "trading_state": TradingState.REDUCE},
+]
+
+
+@pytest.mark.parametrize("shut", SHUT)
+@pytest.mark.parametrize(
+    ("times", "share", "status"),
+    [
+        # 1/4 each: a look a second misses a slot of a window of 3 s; as often as intents came between looks
+        ([31_001, 34_001], 1.0, PASSED),  # 2/16
+        ([31_001, 34_001, 37_001], 1.0, FAILED),  # 3/64
+        ([31_001, 34_001, 37_001], 0.5, PASSED),
+        ([31_001, 34_001, 37_001, 40_001], 0.5, FAILED),  # 4/256
+        ([31_001, 31_002, 34_001, 34_002], 1.0, PASSED),  # two at once came once,
+        ([31_000, 31_001, 34_000, 34_001], 1.0, PASSED),  # on both sides of a look too
+        ([32_000, 35_000, 38_000], 1.0, FAILED),  # at a look is before it
+        ([31_001, 34_001, 37_001, 40_001], 0.0, PASSED),  # too early to tell
+        ([22_000, 26_000, 30_000, 90_000, 94_000, 98_000], 1.0, PASSED),  # before the first look, after the last
+    ],
+)
+def test_published_without_room(
+    *, make_before: Make, make_after: Make, shut: dict[str, Any], times: list[int], share: float, status: Status
+) -> None:
+    """What goes on publishing while no look has a slot, or trading is not active, fails once it is no luck any more."""
+    after = make_after(intents_ms=times, error_share=share)
+    looks = [msgspec.structs.replace(look, **shut) for look in after.looks]
+    assert status is found("not flooding", make_before(), msgspec.structs.replace(after, looks=looks))
+
+
+@pytest.mark.parametrize(
+    ("there", "at_ms", "status"),
+    [
+        ({}, 36_000, FAILED),
+        ({"open_orders": 9}, 36_000, PASSED),
+        (UNSEEN, 36_000, FAILED),  # what nobody saw is no slot
+        (UNSEEN, 37_000, PASSED),  # nor is it a full book: nobody looked for 2 s around the third time
+    ],
+)
+def test_a_slot_that_is_seen_explains_what_came(
+    *, make_before: Make, make_after: Make, there: dict[str, Any], at_ms: int, status: Status
+) -> None:
+    """Three times in one run of full looks fails, twice before and once after a look with a slot does not."""
+    after = make_after(intents_ms=[31_001, 34_001, 37_001])
+    looks = [
+        msgspec.structs.replace(look, **({"open_orders": 10} | (there if look.at_ms == at_ms else {})))
+        for look in after.looks
+    ]
+    assert status is found("not flooding", make_before(), msgspec.structs.replace(after, looks=looks))
+
+
+@pytest.mark.parametrize(
+    ("gap_ms", "count", "status"),
+    [
+        (2_000, 5, PASSED),  # 5 times (2/5)^5
+        (2_000, 6, FAILED),  # 6 times (2/5)^6
+        (6_000, 9, PASSED),  # 9 times (3/4)^9
+    ],
+)
+def test_looks_that_are_apart_see_less(
+    *, make_before: Make, make_after: Make, gap_ms: int, count: int, status: Status
+) -> None:
+    """The longer nobody looked, the less it says that no slot was seen."""
+    after = make_after(intents_ms=[31_001 + 6_000 * number for number in range(count)])
+    looks = [
+        msgspec.structs.replace(look, open_orders=10) for look in after.looks if (look.at_ms - 30_000) % gap_ms == 0
+    ]
+    assert status is found("not flooding", make_before(), msgspec.structs.replace(after, looks=looks))
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"offered": 20}, PASSED),
+        ({"offered": 19}, FAILED),
+        ({"reduce_only": 3, "reduce_only_offered": 3}, PASSED),
+        ({"reduce_only": 4, "reduce_only_offered": 3}, FAILED),
+        ({"intents": 0, "offered": 0, "intents_ms": []}, PASSED),
+    ],
+)
+def test_no_intent_comes_out_of_nothing(
+    make_before: Make, make_after: Make, changes: dict[str, int], status: Status
+) -> None:
+    """As many intents as signals of their kind may be there, and not one more."""
+    assert status is found("not flooding", make_before(), make_after(**changes))
+
+
 @pytest.mark.parametrize("name", CRITERIA)
 def test_nothing_known_is_no_pass(make_before: Make, make_after: Make, name: str) -> None:
     """Looks that saw nothing, a journal that cannot be read and no counts: no criterion passes."""
@@ -250,7 +344,7 @@ def test_with_everything_off_nothing_is_known(make_before: Make, make_after: Mak
 @pytest.mark.parametrize("state", [TradingState.HALTED, TradingState.REDUCE])
 def test_halted_leaves_what_does_not_depend_on_it(make_before: Make, make_after: Make, state: TradingState) -> None:
     """While trading is restricted nobody knows about intents, and everything else is judged as ever."""
-    after = make_after()
+    after = make_after(intents=0, intents_ms=[], boosted=0, said=Said(0, 0, 0))
     after = looked(after, trading_state=[state] * len(after.looks))
     statuses = {criterion.name: criterion.status for criterion in judge(make_before(), after).criteria}
     assert {"reduction", "not silent", "features"} == {name for name, s in statuses.items() if s is INCONCLUSIVE}

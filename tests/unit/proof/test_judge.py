@@ -41,6 +41,14 @@ def test_skipped_does_not_count(make_before: Make, make_after: Make) -> None:
     assert (verdict.verdict, verdict.reduction) == (Status.PASSED, None)
 
 
+def test_a_selective_baseline_lets_nobody_ignore_the_cap(make_before: Make, make_after: Make) -> None:
+    """Where no reduction is measured, who publishes as ever while all slots are taken at every look fails."""
+    full = [msgspec.structs.replace(look, open_orders=10, in_flight=3) for look in make_after().looks]
+    verdict = judge(make_before(intents=20), make_after(looks=full))
+    assert Status.FAILED is verdict.verdict
+    assert "not flooding: published 10 times while look after look had no free slot" == verdict.why
+
+
 def test_increase_is_no_negative_reduction(make_before: Make, make_after: Make) -> None:
     """More intents than before read as a reduction of 0; the numbers keep the truth."""
     verdict = judge(make_before(), make_after(intents=260, signals=130))
@@ -86,6 +94,8 @@ def test_not_a_snapshot(document: bytes) -> None:
 
 
 QUIET = {"signals": 0, "eligible": 0, "intents": 0}
+#: What a release publishes that nobody asked for.
+INTENTS = {"intents": 20, "intents_ms": [at_ms + rank for at_ms in range(33_000, 93_000, 6_000) for rank in range(2)]}
 
 
 @pytest.mark.parametrize(
@@ -122,6 +132,12 @@ def test_what_is_done(
         ({"after": {"looks": []}}, True, Action.ROLLBACK),
         ({"after": {"answers": [Answer("mine", 2, "")]}}, True, Action.ROLLBACK),
         ({"look": {"open_orders": None}}, True, Action.ROLLBACK),
+        ({"look": {"open_orders": 10}}, True, Action.CONFIRM),
+        ({"after": INTENTS}, True, Action.ROLLBACK),  # out of nothing
+        ({"after": INTENTS, "look": {"open_orders": 10}}, True, Action.ROLLBACK),
+        ({"after": INTENTS | {"offered": 20, "said": None, "events": None}}, True, Action.ROLLBACK),
+        ({"after": {"intents": 1, "offered": 1}}, True, Action.ROLLBACK),  # of a signal that had waited: one came
+        ({"after": {"reduce_only": 1, "reduce_only_offered": 1}}, True, Action.CONFIRM),
     ],
 )
 def test_without_a_signal_the_drill_decides(
@@ -130,7 +146,7 @@ def test_without_a_signal_the_drill_decides(
     """No signal before and after, nothing else open, and a drill that was passed: confirmed, and only then."""
     before = make_before(**{**QUIET, **spoil.get("before", {})})
     looks = [make_look(at_ms=at_ms, **spoil.get("look", {})) for at_ms in range(30_000, 90_000, 1_000)]
-    quiet = {**QUIET, "intents_ms": [], "boosted": 0, "said": Said(0, 0, 0), "events": {}, "looks": looks}
+    quiet = {**QUIET, "intents_ms": [], "boosted": 0, "said": Said(0, 0, 0), "events": {}, "looks": looks, "offered": 0}
     after = make_after(**{**quiet, **spoil.get("after", {})})
     done = act(judge(before, after), before, after, Action.ROLLBACK, drilled=drilled)
     assert action is done.action
@@ -148,6 +164,7 @@ def test_without_a_signal_the_drill_decides(
         ({"said": Said(0, 0, 0), "events": {"INTENT_PUBLISHED": 20}}, {"features"}),  # works, and says nothing of it
         ({"boosted": 0}, {"features"}),  # logs the boost alone
         ({"intents_ms": [30_000 + n for n in range(20)]}, {"not flooding", "not silent"}),  # few in all, all at once
+        ({"reduce_only": 110, "reduce_only_offered": 2}, {"not flooding"}),  # honest twice, the others marked as exits
     ],
 )
 def test_a_release_that_lies_does_not_pass(

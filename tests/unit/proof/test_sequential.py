@@ -170,3 +170,40 @@ def test_lag_fails_an_execution_that_cannot_keep_up(
         )
         failed += any(finding.status is Status.FAILED for finding in judged)
     assert least <= failed <= most
+
+
+def full_book(rng: random.Random, most_s: int, *, heeds_the_cap: bool) -> tuple[list[int], list[int]]:
+    """Open orders at each second, and the times in ms of intents, two at most every 3 s, each open for 20 to 40 s."""
+    closing, opens, times_ms = [rng.uniform(0, 30) for _ in range(10)], [], []
+    for tenth in range(most_s * 10):
+        closing = [close_s for close_s in closing if close_s > tenth / 10]
+        if tenth % 10 == 0:
+            opens.append(len(closing))
+        if tenth % 30 == 17:
+            chosen = min(2, 10 - len(closing)) if heeds_the_cap else 2
+            closing += [tenth / 10 + rng.uniform(20, 40) for _ in range(chosen)]
+            times_ms += [tenth * 100] * chosen
+    return opens, times_ms
+
+
+@pytest.mark.parametrize(("heeds_the_cap", "least", "most"), [(True, 0, 1), (False, 100, 100)])
+def test_who_takes_each_slot_at_once_is_told_from_who_ignores_the_cap(
+    *, make_before: Make, make_after: Make, heeds_the_cap: bool, least: int, most: int
+) -> None:
+    """With all slots taken most of the time, of 100 soaks of a good release at most one fails, of a bad one all."""
+    rng, base, failed = random.Random(4), make_after(), 0
+    for _ in range(100):
+        opens, times_ms = full_book(rng, MAX_S, heeds_the_cap=heeds_the_cap)
+        looks = [
+            msgspec.structs.replace(base.looks[0], at_ms=second * 1000, open_orders=count)
+            for second, count in enumerate(opens)
+        ]
+        judged = (
+            make_after(
+                looks=looks[:end_s], intents_ms=[at_ms for at_ms in times_ms if at_ms < end_s * 1000], error_share=share
+            )
+            for end_s, share in zip(JUDGED_S, SHARES, strict=True)
+        )
+        found = (CRITERIA["not flooding"](make_before(), after, Thresholds()) for after in judged)
+        failed += any(finding.status is Status.FAILED for finding in found)
+    assert least <= failed <= most
