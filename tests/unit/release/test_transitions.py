@@ -161,6 +161,17 @@ def test_activation_needs_the_backup(host: Host, stage: Callable[[str], Path]) -
 
 
 @pytest.mark.usefixtures("legacy")
+@pytest.mark.usefixtures("legacy")
+def test_restarts_of_what_ran_before_are_not_the_release_s(
+    host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
+) -> None:
+    """The count of systemd is set to 0 right before the start: the verdict takes any restart that it shows then."""
+    stage(A)
+    adopt(host)
+    activate(host, A, "d1")
+    assert ["reset-failed", "restart"] == systemctl.commands()[-2:]
+
+
 def test_failed_start_says_why_and_stays_pending(
     host: Host, systemctl: FakeSystemctl, stage: Callable[[str], Path]
 ) -> None:

@@ -181,6 +181,7 @@ def _install(host: Host, begun: State, pending: Pending) -> None:
     if reload_is_due:
         host.systemctl("daemon-reload")
     files.enable(host, begun)
+    # Restarts of what ran before are not the release's: the verdict takes any that systemd counts from here on.
     # Fails for a unit that systemd does not hold in memory: then there is nothing to reset.
     host.run(("systemctl", "reset-failed", host.unit), systemctl.ANSWER_S)
 
