@@ -238,8 +238,8 @@ def _checked(raw: Any) -> Attributes | None:  # noqa: ANN401 - attributes as the
         stop_loss_pct=_number(raw.stop_loss_pct, RejectCode.PRICE, "stop_loss_pct"),
         take_profit_pct=_number(raw.take_profit_pct, RejectCode.PRICE, "take_profit_pct"),
         regime=raw.regime if isinstance(raw.regime, str) else None,
-        rl_gate_pass=_flag(raw.rl_gate_pass),
-        reduce_only=_flag(raw.reduce_only),
+        rl_gate_pass=flag(raw.rl_gate_pass),
+        reduce_only=flag(raw.reduce_only),
         trace_id=_identifier(raw.trace_id, "trace_id"),
         correlation_id=_identifier(raw.correlation_id, "correlation_id"),
     )
@@ -282,7 +282,8 @@ def _not_negative(value: object, code: RejectCode, name: str) -> float | None:
     return number
 
 
-def _flag(value: object) -> bool:
+def flag(value: object) -> bool:
+    """Say whether a JSON value means yes, as producers write it: true, 1, "1", "true" or "yes"."""
     if isinstance(value, str):
         return value.lower() in _TRUE
     return value is True or (isinstance(value, (int, float)) and value == 1)

@@ -10,7 +10,7 @@ import msgspec
 import redis
 
 from router.errors import one_line
-from router.proof.evidence import Look, Policy, RedisState, Release, Said, Service, Soaked
+from router.proof.evidence import Execution, Look, Policy, RedisState, Release, Said, Service, Soaked
 from router.proof.host import SAMPLE_ERRORS
 from router.proof.judge import Verdict, certain, error_spent
 from router.proof.own import Command, ask
@@ -19,7 +19,6 @@ from router.proof.snapshot import (
     count_rejected,
     frame,
     ratio,
-    read_execution,
     read_governor,
     read_state,
     with_lease,
@@ -266,7 +265,7 @@ class Watch:
             eligible_since_last=new[1],
             super_since_last=new[2],
             governor=read_governor(self._client, self._keys, seen.now_ms),
-            execution=read_execution(self._client, self._settings, self._keys),
+            execution=Execution(seen.execution_lag, seen.execution_pending),
             rejected=rejected,
             service=service,
         )

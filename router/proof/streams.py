@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from router.core.entry_id import order
-from router.core.signal import RejectCode, Rejected, Signal, parse
+from router.core.signal import RejectCode, Rejected, Signal, flag, parse
 from router.proof.evidence import Pace
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ PAGE: Final = 1000
 #: Counts that a pace has at most; a longer time has longer steps.
 PACE_MAX: Final = 600
 _CODES: Final = frozenset(code.value for code in RejectCode)
-_TRUE: Final = frozenset({"true", "1", "yes"})
 
 
 class _Marks(msgspec.Struct):
@@ -121,7 +120,7 @@ class IntentTally:
                 marks = msgspec.json.decode(fields.get(b"data", b"{}"), type=_Marks)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 marks = _Marks()
-            if str(marks.reduce_only).lower() in _TRUE:
+            if flag(marks.reduce_only):
                 self.reduce_only += 1
                 continue
             at_ms = order(entry_id)[0]
