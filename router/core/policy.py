@@ -68,11 +68,15 @@ class Allowance:
 
 @dataclass(frozen=True)
 class Choice:
-    """A signal chosen for publication at *rank* (1 = best), its sizes to be multiplied by *boost*."""
+    """A signal chosen for publication at *rank* (1 = best)."""
 
     signal: Signal
     rank: int
-    boost: float
+
+    @property
+    def boost(self) -> float:
+        """The factor that its sizes are to be multiplied by, which the rank decides."""
+        return SIZE_BOOST.get(self.rank, 1.0)
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,7 @@ def decide(
             chosen.append(signal)
     event = Event.BEST_OF_PUBLISH if chosen else allowed.event
     limit = 0 if event is Event.TARGET_REACHED else allowed.limit
-    choices = tuple(Choice(signal, rank, SIZE_BOOST.get(rank, 1.0)) for rank, signal in enumerate(chosen, start=1))
+    choices = tuple(Choice(signal, rank) for rank, signal in enumerate(chosen, start=1))
     return Decision(event, limit, allowed.slots, choices, least, frozenset(denied))
 
 

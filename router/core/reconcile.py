@@ -16,7 +16,7 @@ import msgspec
 from router.core.entry_id import order
 from router.core.intent import chosen_intent, reduce_only_intent
 from router.core.outcome import Reason
-from router.core.policy import SIZE_BOOST, Choice
+from router.core.policy import Choice
 from router.core.signal import Ignored, Rejected, Signal, parse
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def _contents(signal: Signal, intent: dict[str, Any], cap_usd: float | None) -> 
     if signal.reduce_only:
         text = reduce_only_intent(signal, 0, "")
     elif type(rank) is int and rank > 0:
-        text = chosen_intent(Choice(signal, rank, SIZE_BOOST.get(rank, 1.0)), 0, "", cap_usd)
+        text = chosen_intent(Choice(signal, rank), 0, "", cap_usd)
     else:
         return [f"rank is {_shown(rank)}, not a whole number from 1"]
     wanted = _decode_intent(text)

@@ -112,7 +112,7 @@ def passes(alone: list[bytes]) -> bool:
 
 def check_intents(signal: Signal) -> None:
     """Assert that the intents of *signal* are JSON objects with finite numbers and what execution needs."""
-    chosen = chosen_intent(Choice(signal, 1, 1.3), NOW_MS, "release", None)
+    chosen = chosen_intent(Choice(signal, 1), NOW_MS, "release", None)
     for text in (chosen, reduce_only_intent(signal, NOW_MS, "release")):
         intent: dict[str, Any] = json.loads(text, parse_constant=float)
         assert all(math.isfinite(value) for value in intent.values() if isinstance(value, float))

@@ -35,7 +35,7 @@ def test_a_chosen_signal_is_boosted_capped_and_says_its_rank() -> None:
     expected = {
         **COMMON, "position_size_usd": 120.0, "quantity": 65.0, "reduce_only": False, "rank": 1, "size_boost": 1.3,
     }  # fmt: skip
-    assert expected == json.loads(chosen_intent(Choice(signal(), 1, 1.3), NOW_MS, "r", 120))
+    assert expected == json.loads(chosen_intent(Choice(signal(), 1), NOW_MS, "r", 120))
 
 
 def test_a_reduce_only_signal_keeps_its_sizes_and_has_no_rank() -> None:
@@ -49,7 +49,7 @@ def test_a_reduce_only_signal_keeps_its_sizes_and_has_no_rank() -> None:
 def test_what_the_producer_left_out_is_left_out() -> None:
     """Only sizes, side, confidence and what the router adds are there for sure."""
     bare = signal(**dict.fromkeys(FACTS.keys() - {"symbol", "side", "confidence", "quantity"}))
-    intent = json.loads(chosen_intent(Choice(bare, 2, 1.1), NOW_MS, "r", None))
+    intent = json.loads(chosen_intent(Choice(bare, 2), NOW_MS, "r", None))
     absent = FACTS.keys() - {"symbol", "side", "confidence", "quantity"}
     assert not absent & intent.keys()
     assert (55.0, 0.8, 2) == (intent["quantity"], intent["score"], intent["rank"])

@@ -39,7 +39,7 @@ def intent(number: int, rank: int, /, **changes: Any) -> dict[bytes, bytes]:
     """The fields of the intent for signal *number* at *rank*."""
     found = signal(number)
     assert isinstance(found, Signal)
-    made = json.loads(chosen_intent(Choice(found, rank, {1: 1.3, 2: 1.1}.get(rank, 1.0)), 5, "any", None))
+    made = json.loads(chosen_intent(Choice(found, rank), 5, "any", None))
     return {b"data": json.dumps({**made, **changes}).encode()}
 
 
