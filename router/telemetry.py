@@ -68,12 +68,13 @@ class Telemetry:
         self._outage_logged_s = float("-inf")
         self.tally = Tally(LINES)
 
-    def state(self, event: Event, seen: Observation, now_s: float, next_s: float) -> None:
-        """Log the capacity state when it changed, and every 10 s while it is one that publishes nothing.
+    def state(self, seen: Observation, now_s: float, next_s: float) -> None:
+        """Log the capacity state of *seen* when it changed, and every 10 s while it is one that publishes nothing.
 
         *next_s* is when the state will be told again: a line that would be late then is repeated now.
         """
         self.tally.seen = seen
+        event = allowance(seen.capacity, self._settings).event
         name, line, fields = self._capacity_line(event, seen)
         publishes = event is Event.BEST_OF_PUBLISH
         state = (name, "" if publishes else seen.halted_by, seen.open_orders_problem, publishes or fields["open"])

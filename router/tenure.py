@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from router.core.policy import allowance
 from router.errors import BrokenCommitError, FencedError, GroupMissingError, RedisUnavailableError
 from router.telemetry import REPEAT_STATE_S
 
@@ -60,8 +59,7 @@ class Tenure:
         seen = self.scripts.observe(forget=True)
         self.observed_s = self.now_s()
         self._redis_ahead_ms = seen.now_ms - self.observed_s * 1000
-        event = allowance(seen.capacity, self._settings).event
-        self._telemetry.state(event, seen, self.observed_s, self.observed_s + self.observe_every_s)
+        self._telemetry.state(seen, self.observed_s, self.observed_s + self.observe_every_s)
         return seen
 
     def renew_if_due(self) -> None:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router.config import Settings
-from router.core.policy import Capacity, Event, TradingState
+from router.core.policy import Capacity, TradingState
 from router.log import TEXT_MAX, Log, encode_journal, encode_json, open_log
 from router.redis_io.keys import catalogue
 from router.redis_io.scripts import Commit, Observation, Reply
@@ -32,8 +32,8 @@ def tell_everything(telemetry: Telemetry, text: str) -> None:
     telemetry.active(text, text, text)
     telemetry.redis_unavailable(text, 0.0)
     telemetry.failed(text, 69)
-    telemetry.state(Event.HALTED, seen, 0.0, 0.0)
-    telemetry.state(Event.CAPACITY_UNKNOWN, seen, 0.0, 0.0)
+    telemetry.state(seen, 0.0, 0.0)
+    telemetry.state(replace(seen, capacity=replace(seen.capacity, state=TradingState.ACTIVE)), 0.0, 0.0)
     telemetry.committed(Commit(), Reply("OK", halted=text), 0.0)
     telemetry.backlog_skipped(text, 1)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from router.config import Settings
 from router.core.outcome import Outcome
-from router.core.policy import Capacity, Event, TradingState, decide
+from router.core.policy import Capacity, TradingState, decide
 from router.core.window import Window
 from router.log import Log
 from router.redis_io.keys import catalogue
@@ -59,15 +59,15 @@ def _seen(state: TradingState, open_orders: int | None, hour: int = 0) -> Observ
 
 def _capacity(telemetry: Telemetry) -> None:
     active = TradingState.ACTIVE
-    for event, seen in {
-        Event.HALTED: _seen(TradingState.HALTED, 1),
-        Event.CAPACITY_UNKNOWN: _seen(active, None),
-        Event.CAPACITY_FULL: _seen(active, 10),
-        Event.LIMIT_REACHED: _seen(active, 1, 40),
-        Event.TARGET_REACHED: _seen(active, 3),
-        Event.BEST_OF_PUBLISH: _seen(active, 1),
-    }.items():
-        telemetry.state(event, seen, 0.0, 1.0)
+    for seen in (
+        _seen(TradingState.HALTED, 1),
+        _seen(active, None),
+        _seen(active, 10),
+        _seen(active, 1, 40),
+        _seen(active, 3),
+        _seen(active, 1),
+    ):
+        telemetry.state(seen, 0.0, 1.0)
 
 
 def _windows(telemetry: Telemetry) -> None:

@@ -85,7 +85,7 @@ def test_the_status_line_says_state_lag_and_room(told: Telemetry, observation: O
     """One line for systemctl; before the first look it says only what the process is."""
     assert "starting" == told.status
     told.active("a", "1", "r")
-    told.state(Event.HALTED, observation, 0.0, 1.0)
+    told.state(observation, 0.0, 1.0)
     assert status == told.status
     told.tally.window(Event.TARGET_REACHED, 0, 13, 0.001)
     assert status + ", last window TARGET_REACHED 0 of 13" == told.status
