@@ -18,6 +18,7 @@ from router.redis_io.reader import Reader
 from router.redis_io.rights import service
 from router.redis_io.scripts import Scripts, Standby
 from router.session import Session
+from router.tenure import Tenure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,17 +107,8 @@ class Service:
         telemetry.active(self._holder, lease.epoch, self._release)
         with contextlib.closing(Reader(client, keys.signals)) as reader:
             clock = time.monotonic
-            session = Session(
-                settings=settings,
-                scripts=scripts,
-                group=group,
-                reader=reader,
-                lease=lease,
-                release=self._release,
-                telemetry=telemetry,
-                monotonic_s=clock,
-                tick=self._tick,
-            )
+            tenure = Tenure(settings, scripts, lease, telemetry, clock, self._tick)
+            session = Session(settings, tenure, group, reader, self._release, telemetry)
             session.start()
             self._say_ready()
             started_s, told = clock(), None

@@ -12,45 +12,35 @@ from typing import TYPE_CHECKING
 from router.core.window import REJECTS_DUE, Window
 from router.publisher import Publisher
 from router.startup import acknowledge_stale, jump
-from router.tenure import Tenure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from router.config import Settings
-    from router.ports import CursorGroup, SignalReader, Store
-    from router.redis_io.scripts import Lease
+    from router.ports import CursorGroup, SignalReader
     from router.telemetry import Telemetry
+    from router.tenure import Tenure
 
 
 class Session:
-    """Routes signals while *lease* is ours.
-
-    *monotonic_s* is the local clock. *tick* is called wherever work may go on for long; it may raise to end it.
-    """
+    """Routes the signals of *group*, as *reader* brings them, for as long as *tenure* lasts; publishes as *release*."""
 
     def __init__(
         self,
-        *,
         settings: Settings,
-        scripts: Store,
+        tenure: Tenure,
         group: CursorGroup,
         reader: SignalReader,
-        lease: Lease,
         release: str,
         telemetry: Telemetry,
-        monotonic_s: Callable[[], float],
-        tick: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._group = group
         self._reader = reader
         self._telemetry = telemetry
-        self._tenure = Tenure(settings, scripts, lease, telemetry, monotonic_s, tick)
-        self._publisher = Publisher(settings, self._tenure, release, telemetry)
-        self._committed_s = monotonic_s()
+        self._tenure = tenure
+        self._publisher = Publisher(settings, tenure, release, telemetry)
+        self._committed_s = tenure.now_s()
         self._adopting = True
-        self._window = Window(self._tenure.cursor, settings)
+        self._window = Window(tenure.cursor, settings)
 
     def start(self) -> None:
         """Make the group, jump over what is too old, and clear what an older router left pending."""

@@ -16,6 +16,7 @@ from router.redis_io.scripts import Lease
 from router.session import Session
 from router.simulation.ledger import Clock, Ledger
 from router.telemetry import Telemetry
+from router.tenure import Tenure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -100,16 +101,8 @@ def route(entries: Sequence[Entry], settings: Settings, orders: Orders, down: Se
 def _session(stream: Stream, ledger: Ledger, clock: Clock) -> Session:
     """Return a session that has started."""
     settings = replace(ledger.settings, strategy_url="")
-    session = Session(
-        settings=settings,
-        scripts=ledger,
-        group=stream,
-        reader=stream,
-        lease=_LEASE,
-        release="simulation",
-        telemetry=Telemetry(Log(lambda _record: None), settings, catalogue(settings)),
-        monotonic_s=clock.monotonic_s,
-        tick=lambda: None,
-    )
+    telemetry = Telemetry(Log(lambda _record: None), settings, catalogue(settings))
+    tenure = Tenure(settings, ledger, _LEASE, telemetry, clock.monotonic_s, lambda: None)
+    session = Session(settings, tenure, group=stream, reader=stream, release="simulation", telemetry=telemetry)
     session.start()
     return session

@@ -17,6 +17,7 @@ from router.redis_io.reader import Reader
 from router.redis_io.scripts import Lease, Scripts
 from router.session import Session
 from router.telemetry import Telemetry
+from router.tenure import Tenure
 from tests.integration.conftest import INTENTS, SIGNALS
 
 if TYPE_CHECKING:
@@ -101,17 +102,8 @@ class LocalRouter:
         if not isinstance(lease, Lease):
             return False
         self.lease = lease
-        self._session = Session(
-            settings=self._settings,
-            scripts=self._scripts,
-            group=self._group,
-            reader=self._reader,
-            lease=lease,
-            release="release",
-            telemetry=self._telemetry,
-            monotonic_s=self._clock,
-            tick=lambda: None,
-        )
+        tenure = Tenure(self._settings, self._scripts, lease, self._telemetry, self._clock, lambda: None)
+        self._session = Session(self._settings, tenure, self._group, self._reader, "release", self._telemetry)
         self._session.start()
         return True
 
