@@ -34,7 +34,7 @@ _LOG_FORMATS = ("auto", "journal", "text", "json")
 class Settings:
     """All settings of the router, valid by construction when they come from *load*.
 
-    The names are those of the environment in lower case, with the unit at the end (`_s` seconds, `_usd` US dollars).
+    The names end with the unit (`_s` seconds, `_usd` US dollars); `CATALOGUE` says what each is in the environment.
     """
 
     max_open_orders: int = 10
@@ -133,7 +133,7 @@ def _choice(*choices: str) -> Callable[[str], str]:
 
 _key = _matching(_KEY, "a Redis key of 1 to 128 letters, digits and ._:{}-")
 
-#: Environment name -> (field of Settings, parser, meaning). The only list of settings there is.
+#: Environment name -> (field of Settings, parser, meaning), one for each field; nothing else can be set.
 CATALOGUE: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "MAX_OPEN_ORDERS": ("max_open_orders", _whole(1, 100_000), "hard cap of open orders"),
     "TARGET_OPEN_ORDERS": ("target_open_orders", _whole(0, 100_000), "open orders to aim for"),

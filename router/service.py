@@ -69,7 +69,8 @@ class Service:
         """Work until told to stop; return whether a lease was given back.
 
         Raises:
-            RedisUnavailableError: Redis cannot be used at start. Later the service waits for it, publishing nothing.
+            RedisUnavailableError, ConfigError: Redis, or a file with a password for it, cannot be used at start. Later
+                the service waits for it, publishing nothing.
             FencedError, BrokenCommitError: this process may not go on.
         """
         try:

@@ -7,7 +7,7 @@
 -- KEYS[4]  intents      stream  written
 -- KEYS[5]  open_orders  string  read
 -- KEYS[6]  kill         string  read
--- KEYS[7]  halt         hash    read; written when a commit fails after it has published
+-- KEYS[7]  halt         hash    read; written when a commit reaches the repeat limit, or fails after it has published
 -- KEYS[8]  inflight     set     of intent ids, written
 -- KEYS[9]  rejects      stream  written
 -- KEYS[10] outcomes     hash    outcome -> count, written
@@ -30,8 +30,8 @@
 --   BROKEN    an error after the first write; the router is halted; reason
 
 local commit = cmsgpack.unpack(ARGV[1])
-local LEASE, EPOCH, SIGNALS, INTENTS, OPEN_ORDERS, KILL, HALT, INFLIGHT, REJECTS, OUTCOMES, LAST_WINDOW, RECENT, REPEATS, AUDIT = unpack(KEYS, 1, 14)
-local FIRST_DEDUP = 14
+local FIXED = 14 -- keys before the dedup keys
+local LEASE, EPOCH, SIGNALS, INTENTS, OPEN_ORDERS, KILL, HALT, INFLIGHT, REJECTS, OUTCOMES, LAST_WINDOW, RECENT, REPEATS, AUDIT = unpack(KEYS, 1, FIXED)
 
 local function reply(fields)
   return cmsgpack.pack(fields)
@@ -61,7 +61,7 @@ if wrong then return reply({status = 'DENIED', reason = wrong}) end
 local own, duplicates, stale = {}, {}, {}
 local oldest_ms = now_ms() - commit.max_age_ms
 for place, intent in ipairs(commit.intents) do
-  local published_by = text_of(KEYS[FIRST_DEDUP + place])
+  local published_by = text_of(KEYS[FIXED + place])
   if published_by == intent.signal_id then
     own[#own + 1] = {place, true}
   elseif published_by then
@@ -104,7 +104,7 @@ local function missing_right()
     need('XADD', AUDIT, 'MAXLEN', '~', '1', '*', 'event', '')
     need('XINFO', 'STREAM', AUDIT)
   end
-  for place = 1, #commit.intents do need('SET', KEYS[FIRST_DEDUP + place], '', 'PX', '1') end
+  for place = 1, #commit.intents do need('SET', KEYS[FIXED + place], '', 'PX', '1') end
   for _, command in ipairs(needed) do
     if not redis.acl_check_cmd(unpack(command)) then return 'no right to ' .. command[1] .. ' ' .. command[2] end
   end
@@ -201,7 +201,7 @@ local function publish()
   local before = redis.call('XLEN', INTENTS)
   for place, intent in ipairs(commit.intents) do
     ids[place] = redis.call('XADD', INTENTS, 'MAXLEN', '~', commit.intents_max, '*', 'data', intent.data)
-    redis.call('SET', KEYS[FIRST_DEDUP + place], intent.signal_id, 'PX', whole(commit.dedup_ttl_ms))
+    redis.call('SET', KEYS[FIXED + place], intent.signal_id, 'PX', whole(commit.dedup_ttl_ms))
     if not commit.reduce_only then redis.call('SADD', INFLIGHT, ids[place]) end
   end
   local trimmed = undelivered(before + #ids - redis.call('XLEN', INTENTS))
