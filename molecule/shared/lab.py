@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Brings up and takes down hosts to deploy to: systemd containers made from the folder `host`.
+"""Brings up and takes down hosts to deploy to: systemd containers made from the folder `host` and `MARKET`.
 
     lab.py up NAME --network NET --subnet 172.31.73.0/24 --ip 172.31.73.10 [--suite trixie]
     lab.py exec NAME -- COMMAND ...
@@ -21,6 +21,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 SHARED = Path(__file__).resolve().parent
 HOST = SHARED / "host"
+# The signals of `router simulate`, which the hosts' feed imports.
+MARKET = SHARED.parent.parent / "router" / "simulation" / "market.py"
 CACHE = SHARED.parent.parent / ".cache" / "lab"
 KEY = CACHE / "id_ed25519"
 LOCK = Path(f"/tmp/quantum-lab-{os.geteuid()}.lock")
@@ -167,16 +170,32 @@ def base_from_packages(suite: str) -> str:
     return image
 
 
+def image_files() -> list[Path]:
+    """The files that a host's image is built from; Python leaves folders beside its own."""
+    return [*(path for path in HOST.iterdir() if path.is_file()), MARKET]
+
+
+@contextlib.contextmanager
+def build_context(files: Iterable[Path]) -> Iterator[Path]:
+    """A folder with a copy of each file, for as long as podman needs it."""
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        for file in files:
+            shutil.copy2(file, folder)
+        yield Path(folder)
+
+
 def host_image(suite: str = SUITE) -> str:
-    """The image of a host of that suite, built when the folder `host` has changed since."""
-    image = f"{IMAGE}:{suite}-{digest(HOST.iterdir())}"
+    """The image of a host of that suite, built when a file of it has changed since."""
+    files = image_files()
+    image = f"{IMAGE}:{suite}-{digest(files)}"
     if not succeeds("image", "exists", image):
         print(f"Building the image of the lab's host ({suite}): a minute once, then cached", flush=True)
         base = f"debian:{suite}-slim"
         if not succeeds("pull", "--quiet", base, timeout_s=PULL_TIMEOUT_S):
             base = base_from_packages(suite)
         given = (f"--build-arg=BASE={base}", f"--build-arg=SERVER={SERVERS[suite]}")
-        podman("build", "--quiet", "--network=host", *given, f"--tag={image}", str(HOST))
+        with build_context(files) as context:
+            podman("build", "--quiet", "--network=host", *given, f"--tag={image}", str(context))
     return image
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The market of the lab as functions of a random generator: signals in bursts, and what goes wrong when.
 
-A test holds the signals against `molecule/shared/host/feed.py`, which feeds the lab's hosts and can import nothing.
+The feed of the lab's hosts (`molecule/shared/host/feed.py`) sends the same signals: there this module stands alone, so
+at run time it imports the standard library only.
 """
 
 from __future__ import annotations

@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +20,6 @@ from router.simulation.drive import route
 from router.simulation.execution import Execution
 from router.simulation.market import signals
 
-ROOT = Path(__file__).parents[2]
 HOUR = Conditions()
 
 
@@ -110,18 +106,6 @@ def test_ours_never_exceeds_the_cap_whatever_goes_wrong(conditions: Conditions, 
     for each in ledger.commits:
         for begin, end in spans["open_orders is missing"]:
             assert not (each.intents and begin <= each.at_ms < end)
-
-
-def test_the_signals_are_those_of_the_lab() -> None:
-    """The same seed gives the same attributes as the feed of the lab's hosts, which stands by itself."""
-    spec = importlib.util.spec_from_file_location("feed", ROOT / "molecule/shared/host/feed.py")
-    assert spec is not None
-    assert spec.loader is not None
-    feed: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(feed)
-    ours, theirs = random.Random(1), random.Random(1)
-    for symbol in [*feed.PRICES_USD] * 50:
-        assert feed.signal(theirs, symbol) == market.signal(ours, symbol)
 
 
 def test_the_bursts_are_those_of_the_field() -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The AI engine of the lab: bursts of signals for 13 symbols within milliseconds, then a pause.
 
+The signals are those of `router simulate`: the image has that one module of the router beside this one.
+
 Environment: REDIS_URL, FEED_PERIOD_S (between bursts, 4), FEED_JITTER_S (either way, 0.3), FEED_SEED (1).
 """
 
@@ -16,56 +18,11 @@ from typing import Any
 
 import redis
 
+from router.simulation.market import PRICES_USD, signal
+
 STREAM = "quantum:stream:ai.decision.made"
 MAX_ENTRIES = 20_000
 RETRY_S = 1.0
-PRICES_USD = {
-    "BTCUSDT": 94000.0,
-    "ETHUSDT": 3300.0,
-    "BNBUSDT": 920.0,
-    "SOLUSDT": 140.0,
-    "XRPUSDT": 2.1,
-    "ADAUSDT": 0.39,
-    "DOGEUSDT": 0.14,
-    "AVAXUSDT": 13.6,
-    "LINKUSDT": 13.4,
-    "DOTUSDT": 2.2,
-    "LTCUSDT": 75.0,
-    "TRXUSDT": 0.31,
-    "ATOMUSDT": 2.5,
-}
-
-
-def confidence(rng: random.Random) -> float:
-    """Half of the signals between 0.75 and 0.90, one in 26 above, the rest below the router's quality gate."""
-    draw = rng.random()
-    if draw < 1 / 26:
-        return round(rng.uniform(0.90, 0.98), 4)
-    if draw < 0.55:
-        return round(rng.uniform(0.75, 0.8999), 4)
-    return round(rng.uniform(0.45, 0.7499), 4)
-
-
-def signal(rng: random.Random, symbol: str) -> dict[str, Any]:
-    """The attributes of one signal; one in 50 is a hold, one in 200 invalid (a negative size)."""
-    draw = rng.random()
-    side = "hold" if draw < 1 / 50 else rng.choice(("buy", "sell"))
-    price = PRICES_USD[symbol] * rng.uniform(0.99, 1.01)
-    away = 0.02 if side == "sell" else -0.02
-    size_usd = float(rng.randrange(100, 1000, 50))
-    return {
-        "symbol": symbol,
-        "side": side,
-        "confidence": confidence(rng),
-        "position_size_usd": -size_usd if draw > 1 - 1 / 200 else size_usd,
-        "leverage": rng.choice((1, 2, 3, 5)),
-        "entry_price": round(price, 6),
-        "stop_loss": round(price * (1 + away), 6),
-        "take_profit": round(price * (1 - 2 * away), 6),
-        "regime": rng.choice(("trending", "ranging", "volatile", "unknown")),
-        "rl_gate_pass": rng.random() < 0.4,
-        "model": "lab-ensemble",
-    }
 
 
 def fields(attributes: dict[str, Any], now: datetime, trace_id: str) -> dict[str, str]:

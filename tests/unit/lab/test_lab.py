@@ -3,10 +3,18 @@
 
 from __future__ import annotations
 
+import random
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
+
+from router.simulation import market
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -17,6 +25,22 @@ tmpfs /sys/fs/cgroup tmpfs rw,mode=755 0 0
 cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0
 cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0
 """
+# What is installed is found only once the market is there.
+BARE = """
+import random, sys
+sys.path.insert(0, sys.argv[1])
+import router.simulation.market
+sys.path.append(sys.argv[2])
+import feed
+print(feed.signal(random.Random(1), "BTCUSDT"))
+"""
+
+
+def copied(context: Path) -> list[tuple[str, str]]:
+    """Which files the Containerfile copies into which folder of the host."""
+    text = (context / "Containerfile").read_text(encoding="utf-8")
+    found = re.findall(r"^COPY (?:--\S+ )?(.+) /(\S+)$", text, re.MULTILINE)
+    return [(pattern, folder) for patterns, folder in found for pattern in patterns.split()]
 
 
 @pytest.mark.parametrize(("mounts", "expected"), [(UNIFIED, True), (HYBRID, False), ("", False)])
@@ -65,6 +89,43 @@ def test_the_digest_follows_names_and_contents_only(lab: ModuleType, tmp_path: P
     changed = lab.digest([one, two])
     assert before != changed
     assert changed != lab.digest([one, two.rename(tmp_path / "three")])
+
+
+def test_another_market_is_another_image(lab: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host never feeds the signals of an older `router simulate`."""
+    before = lab.digest(lab.image_files())
+    changed = tmp_path / lab.MARKET.name
+    changed.write_text(lab.MARKET.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    monkeypatch.setattr(lab, "MARKET", changed)
+    assert before != lab.digest(lab.image_files())
+
+
+def test_podman_gets_every_file_that_the_image_is_made_of(
+    lab: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each by its own name, those among them that the Containerfile copies; after the build they are gone."""
+    monkeypatch.setattr(lab, "CACHE", tmp_path)
+    with lab.build_context(lab.image_files()) as context:
+        assert sorted(file.name for file in lab.image_files()) == sorted(file.name for file in context.iterdir())
+        assert all(any(context.glob(pattern)) for pattern, _ in copied(context))
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_feed_runs_where_there_is_no_router(
+    lab: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Laid out as the Containerfile says; the market needs the standard library alone, the feed Redis' client too."""
+    monkeypatch.setattr(lab, "CACHE", tmp_path)
+    host = tmp_path / "host"
+    with lab.build_context(lab.image_files()) as context:
+        for pattern, folder in copied(context):
+            for file in context.glob(pattern):
+                (host / folder).mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, host / folder)
+    beside = host / "usr/local/lib/lab"
+    command = [sys.executable, "-IS", "-c", BARE, str(beside), str(Path(redis.__file__).parents[1])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (0, f"{market.signal(random.Random(1), 'BTCUSDT')}\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
 def test_words_after_two_dashes_belong_to_the_command(lab: ModuleType) -> None:
