@@ -65,7 +65,7 @@ class Publisher:
 
     def close(self, window: Window) -> None:
         """Decide *window* and commit it; decide anew when Redis says that the decision no longer holds."""
-        window.close()
+        window.drop_worst_symbols()
         if self._gate is not None:
             self._gate.next_window()
         for _ in range(MAX_ATTEMPTS):

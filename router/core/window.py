@@ -119,12 +119,15 @@ class Window:
         old = [s.dedup_id for s in self.candidates.values() if age_ms(s.entry_id, now_ms) > max_age_ms]
         self.drop(old, Reason.STALE_AT_COMMIT)
 
-    def close(self) -> None:
-        """Drop the worst symbols above 1,024."""
+    def drop_worst_symbols(self) -> None:
+        """Drop all symbols but the best 1,024: when the window is decided, or when it holds more than twice those."""
         by_best = sorted((ranking[0], symbol) for symbol, ranking in self._rankings.items() if ranking)
         for _, symbol in by_best[MAX_SYMBOLS:]:
             self.drop([signal.dedup_id for _, signal in self._rankings[symbol]], Reason.CROWDED_OUT)
         self._rankings = {symbol: self._rankings[symbol] for _, symbol in by_best[:MAX_SYMBOLS]}
+
+    #: The old name, by which `router.proof.drill.expectation` calls it.
+    close = drop_worst_symbols
 
     def _take_quickly(self, entries: Sequence[Entry], now_ms: int, now_s: float) -> list[Signal]:
         """Sort entries that are neither stale nor audited; most are not good enough, and those cost least."""
@@ -196,7 +199,7 @@ class Window:
         if len(ranking) == MAX_PER_SYMBOL:
             self._sieve.raise_floor(signal.symbol, -ranking[-1][0][0])
         if len(self._rankings) > 2 * MAX_SYMBOLS:
-            self.close()
+            self.drop_worst_symbols()
 
     def _worth(self, signal: Signal, closes_ms: int) -> tuple[bool, Rank]:
         """Sort key, best first."""

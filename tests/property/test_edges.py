@@ -155,7 +155,7 @@ def test_what_a_window_keeps_is_bounded(audit_max: int | None) -> None:
     assert [f"{NOW_MS}-{i}" for i in range(39, 7, -1)] == [kept.entry_id for kept in one.ranked()]
     assert {Outcome.NOT_CHOSEN: 8} == one.outcomes
     many = taken([entry(i, symbol=f"S{i}", confidence=0.75 + i / 10_000) for i in range(1030)], audit_max=audit_max)
-    many.close()
+    many.drop_worst_symbols()
     assert (1024, "S1029", "S6") == (len(many.candidates), *(list(many.ranked())[i].symbol for i in (0, -1)))
     bad = taken([entry(i, side="?") for i in range(2010)], audit_max=audit_max)
     assert (2000, {Outcome.REJECTED: 2010}) == (len(bad.rejects), bad.outcomes)

@@ -44,7 +44,7 @@ def windows(payloads: list[list[dict[str, Any]]]) -> Books:
         books.signals.extend((entry_id.decode(), {flat[0]: flat[1]}) for entry_id, flat in entries)
         window = Window(cursor, SETTINGS)
         exits = window.take(entries, NOW_MS, 0.0)
-        window.close()
+        window.drop_worst_symbols()
         decision = decide(window.ranked(), Capacity(TradingState.ACTIVE, 0, 0), SETTINGS)
         texts = [reduce_only_intent(signal, NOW_MS, "r") for signal in exits]
         texts += [chosen_intent(choice, NOW_MS, "r", SETTINGS.max_position_usd) for choice in decision.choices]

@@ -52,7 +52,7 @@ def take_all(arrived: list[tuple[str, dict[bytes, bytes]]], **changes: Any) -> t
     """A window that took *arrived* one by one, and how many of them were reduce-only."""
     window = Window("0-0", Settings(**changes))
     reduce_only = sum(len(window.take([entry(entry_id, f)], NOW_MS, 0.0)) for entry_id, f in arrived)
-    window.close()
+    window.drop_worst_symbols()
     return window, reduce_only
 
 
@@ -90,7 +90,7 @@ def test_the_quick_way_and_the_audited_one_agree(drawn: list[tuple[int, dict[str
     quick, audited = Window("0-0", Settings()), Window("0-0", Settings(audit_max=1))
     for window in (quick, audited):
         reduce_only = window.take(raw, NOW_MS, 0.0)
-        window.close()
+        window.drop_worst_symbols()
         assert len(raw) == window.outcomes.total() + len(window.candidates) + len(reduce_only)
     assert (quick.candidates, quick.outcomes, quick.rejects) == (audited.candidates, audited.outcomes, audited.rejects)
     assert audited.decisions is not None
