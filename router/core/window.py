@@ -126,9 +126,6 @@ class Window:
             self.drop([signal.dedup_id for _, signal in self._rankings[symbol]], Reason.CROWDED_OUT)
         self._rankings = {symbol: self._rankings[symbol] for _, symbol in by_best[:MAX_SYMBOLS]}
 
-    #: The old name, by which `router.proof.drill.expectation` calls it.
-    close = drop_worst_symbols
-
     def _take_quickly(self, entries: Sequence[Entry], now_ms: int, now_s: float) -> list[Signal]:
         """Sort entries that are neither stale nor audited; most are not good enough, and those cost least."""
         through, passed_over = self._sieve.sift(entries)

@@ -52,7 +52,7 @@ def expect(state: State, entries: Sequence[Entry], settings: Settings, release: 
     """
     window = Window("0-0", settings)
     window.take(entries, now_ms=order(entries[-1][0].decode())[0], now_s=0.0)
-    window.close()
+    window.drop_worst_symbols()
     capacity = Capacity(TradingState.ACTIVE, state.open_orders, in_flight=0)
     decision = decide(window.ranked(), capacity, settings)
     texts = (chosen_intent(choice, 0, release, settings.max_position_usd) for choice in decision.choices)
