@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,8 +74,8 @@ def test_a_rollback_is_done_though_the_router_before_is_not_seen_to_publish(
     if desk.live() != proven:
         assert 0 == playbooks.roll_back(router_release_to=proven).code
     # Stopped as soon as it is there; a process that is stopped is active to systemd.
-    hang = "until pid=$(pgrep -f '[a]i_strategy_router.py'); do sleep 0.1; done; kill -STOP $pid"
-    desk.run(f'systemd-run --quiet --unit=hang sh -c "{hang}"')
+    hang = "until pkill -STOP -f '[a]i_strategy_router.py'; do sleep 0.1; done"
+    desk.run(f"systemd-run --quiet --unit=hang sh -c {shlex.quote(hang)}")
     try:
         back = playbooks.roll_back()
     finally:
