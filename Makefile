@@ -188,14 +188,14 @@ mutation: setup ## How many small mistakes in the core and in the commit's guard
 # A state of our own, cleared first: what an aborted run left there would stop the next one.
 SCENARIOS := $(patsubst molecule/%/molecule.yml,scenario-%,$(wildcard molecule/*/molecule.yml))
 # The same on other hosts: not part of `make test`, which is long enough.
-HOST_SCENARIOS := scenario-debian13 scenario-install
+HOST_SCENARIOS := scenario-debian13 scenario-install scenario-carried13
 .PHONY: $(SCENARIOS)
 $(SCENARIOS): scenario-%: setup wheel wheelhouse
 	@rm -rf .cache/molecule/$*
 	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule/$* molecule --base-config molecule/shared/base.yml \
 		test --no-command-borders --scenario-name $*
 
-scenario-carried scenario-debian13: bundle
+scenario-carried scenario-carried13: bundle
 
 # Hosts mostly wait for signals and clocks, so two scenarios share the cores; each prints when it has ended.
 test-molecule: export PYTEST_ADDOPTS := -m 'not long'
